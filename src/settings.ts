@@ -1,4 +1,17 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import { createSecureContext } from 'node:tls'
 import type { LevelWithSilent } from 'pino'
+import { isLoopback } from './frame-ancestors.ts'
+import { errorCode, type Surroundings } from './setting-parsers.ts'
+import {
+  createReader,
+  type Environment,
+  type Finding,
+  type Problems,
+  type Reader,
+} from './setting-reader.ts'
+import { type Setting, settings } from './setting-table.ts'
 
 /** Everything the gateway is told, as domain values. Durations are milliseconds, sizes are bytes. */
 export interface Config {
@@ -18,7 +31,11 @@ export interface Config {
   readonly listener: {
     readonly host: string
     readonly port: number
-    readonly tls: { readonly cert: string; readonly key: string; readonly clientCa: string | null } | null
+    readonly tls: {
+      readonly cert: string
+      readonly key: string
+      readonly clientCa: string | null
+    } | null
     readonly headersTimeout: number
     readonly idleTimeout: number
     readonly bodyLimit: number
@@ -46,4 +63,171 @@ export interface ContactCenter {
   readonly secrets: readonly Buffer[]
   /** CSP host sources and `'self'`; empty means `'none'`. */
   readonly frameAncestors: readonly string[]
+}
+
+/** Reads every setting: a frozen Config and what is doubtful about it, or every problem at once. */
+export function readConfig(
+  env: Environment,
+  surroundings: Surroundings,
+): { readonly config: Config; readonly warnings: readonly Finding[] } | Problems {
+  const reader = createReader(env, surroundings)
+  const { read, isSet, refuse, warn } = reader
+  const needed = {
+    page: read(settings.copilotUrl),
+    secrets: read(settings.jwtSecret),
+    frameAncestors: read(settings.frameAncestors),
+    host: read(settings.host),
+    port: read(settings.port),
+    requireExp: read(settings.requireExp),
+    clockTolerance: read(settings.clockTolerance),
+    sessionMaxAge: read(settings.sessionMaxAge),
+    outliveToken: read(settings.sessionOutlivesToken),
+    forwardAuth: read(settings.forwardAuth),
+    bodyLimit: read(settings.bodyLimit),
+    webSocketLimit: read(settings.wsMaxPayload),
+    headersTimeout: read(settings.headersTimeout),
+    idleTimeout: read(settings.idleTimeout),
+    upstreamTimeout: read(settings.upstreamTimeout),
+    drainTimeout: read(settings.drainTimeout),
+    logLevel: read(settings.logLevel),
+  }
+  const { page, host, port } = needed
+  const api = read(settings.copilotApiUrl)
+  const publicOrigins = read(settings.publicUrl)
+  const tls = readPair(reader, settings.tlsCert, settings.tlsKey)
+  const clientCa = read(settings.tlsClientCa)
+  const upstreamTls = readPair(reader, settings.upstreamCert, settings.upstreamKey)
+  const upstreamCa = read(settings.upstreamCa)
+  const tokenMaxAge = read(settings.tokenMaxAge)
+  const trustedProxies = read(settings.trustProxy) ?? []
+
+  for (const [setting, url] of [
+    [settings.copilotUrl, page],
+    [settings.copilotApiUrl, api],
+  ] as const) {
+    if (url !== null && isGateway(url, host, port, publicOrigins ?? [])) {
+      refuse(setting, 'is the address of the gateway itself: it must be that of Copilot')
+    }
+  }
+  const wantsTls = isSet(settings.tlsCert) || isSet(settings.tlsKey)
+  if (isSet(settings.tlsClientCa) && !wantsTls) {
+    refuse(settings.tlsClientCa, 'needs TLS_CERT_FILE and TLS_KEY_FILE beside it')
+  }
+
+  if (page !== null && ![page, api].some((url) => url?.protocol === 'https:')) {
+    for (const setting of [settings.upstreamCa, settings.upstreamCert, settings.upstreamKey]) {
+      if (isSet(setting)) warn(setting, 'has no effect, since COPILOT_URL is not https')
+    }
+  }
+  if (needed.requireExp === false) {
+    const end = tokenMaxAge === null ? 'for as long as the secret is' : 'until TOKEN_MAX_AGE'
+    warn(settings.requireExp, `is false: tokens without exp are accepted, ${end}`)
+  }
+  if (!isSet(settings.frameAncestors)) {
+    warn(settings.frameAncestors, "is not set, so 'none': no page may frame the workspace")
+  }
+  if (needed.sessionMaxAge !== null && needed.sessionMaxAge < 30 * 60_000) {
+    warn(settings.sessionMaxAge, 'is under 30m: agents lose the workspace in mid-conversation')
+  }
+  const https = wantsTls || publicOrigins?.some((own) => own.startsWith('https:'))
+  if (host !== null && !isLoopback(host) && !https) {
+    warn(
+      settings.host,
+      'takes plain HTTP from the network: set TLS_CERT_FILE, or PUBLIC_URL (https)',
+    )
+  }
+
+  if (reader.problems.length > 0 || !isComplete(needed)) return { problems: reader.problems }
+  const config: Config = {
+    contactCenter: {
+      name: 'default',
+      secrets: needed.secrets,
+      frameAncestors: needed.frameAncestors,
+    },
+    upstream: {
+      page: needed.page,
+      api: api ?? new URL(needed.page.origin),
+      tls: { ca: upstreamCa, cert: upstreamTls?.cert ?? null, key: upstreamTls?.key ?? null },
+      timeout: needed.upstreamTimeout,
+    },
+    listener: {
+      host: needed.host,
+      port: needed.port,
+      tls: tls === null ? null : { ...tls, clientCa },
+      headersTimeout: needed.headersTimeout,
+      idleTimeout: needed.idleTimeout,
+      bodyLimit: needed.bodyLimit,
+      webSocketLimit: needed.webSocketLimit,
+    },
+    publicOrigins,
+    trustedProxies,
+    tokens: {
+      requireExp: needed.requireExp,
+      maxAge: tokenMaxAge,
+      clockTolerance: needed.clockTolerance,
+    },
+    sessions: { maxAge: needed.sessionMaxAge, outliveToken: needed.outliveToken },
+    forwardAuth: needed.forwardAuth,
+    drainTimeout: needed.drainTimeout,
+    logLevel: needed.logLevel,
+  }
+  return { config: freeze(config), warnings: reader.warnings }
+}
+
+function readPair(
+  { read, isSet, refuse }: Reader,
+  certSetting: Setting<string>,
+  keySetting: Setting<string>,
+): { readonly cert: string; readonly key: string } | null {
+  const cert = read(certSetting)
+  const key = read(keySetting)
+  if (isSet(certSetting) && !isSet(keySetting)) refuse(certSetting, `needs ${keySetting.name}`)
+  if (isSet(keySetting) && !isSet(certSetting)) refuse(keySetting, `needs ${certSetting.name}`)
+  if (cert === null || key === null) return null
+  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+    refuse(keySetting, `must hold the key of the first certificate in ${certSetting.name}`)
+    return null
+  }
+  try {
+    createSecureContext({ cert, key })
+  } catch (error) {
+    refuse(certSetting, `must hold what OpenSSL accepts (${errorCode(error)})`)
+  }
+  return { cert, key }
+}
+
+/** Whether requests to a URL would come back: to the listener, or to a name the gateway goes by. */
+function isGateway(
+  url: URL,
+  host: string | null,
+  port: number | null,
+  publicOrigins: readonly string[],
+): boolean {
+  if (publicOrigins.includes(url.origin)) return true
+  const defaultPort = url.protocol === 'https:' ? 443 : 80
+  if (host === null || port !== Number(url.port || defaultPort)) return false
+  const target = url.hostname.replace(/^\[|\]$/g, '')
+  if (target === host.toLowerCase()) return true
+  // `localhost` is 127.0.0.1 or ::1; who listens on any address listens on both.
+  const local = [target, host].every((name) => isLoopback(name) || isAnyAddress(name))
+  return local && [target, host].some((name) => isIP(name) === 0 || isAnyAddress(name))
+}
+
+/** Whether a listener with this address takes connections to every address. */
+export function isAnyAddress(host: string): boolean {
+  return host === '0.0.0.0' || host === '::'
+}
+
+function isComplete<T extends object>(
+  values: T,
+): values is T & { readonly [Name in keyof T]: NonNullable<T[Name]> } {
+  return Object.values(values).every((value) => value !== null)
+}
+
+/** Buffers cannot be frozen, and freezing a URL does not stop its setters. */
+function freeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value
+  for (const part of Object.values(value)) freeze(part)
+  Object.freeze(value)
+  return value
 }

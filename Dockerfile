@@ -1,0 +1,43 @@
+# docker build -t copilot-gateway .
+# docker run --read-only --cap-drop all --security-opt no-new-privileges -p 8080:8080 --env-file .env copilot-gateway
+ARG BASE=node:24-bookworm-slim
+
+FROM ${BASE} AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# Optional dependencies too: the compiler's native binary is one.
+RUN npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json build.ts ./
+COPY src src
+COPY demo demo
+RUN npm run build
+
+FROM ${BASE} AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# No optional ones: the Node.js that development pins would come along with them.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts
+
+# Nothing is run in this stage, so that a base without a shell will do.
+FROM ${BASE}
+ARG BASE
+ARG VERSION=unreleased
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="copilot-gateway" \
+      org.opencontainers.image.description="Security gateway in front of Cognigy Agent Copilot" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"
+ENV NODE_ENV=production HOST=0.0.0.0
+WORKDIR /app
+# All of it is root's: the gateway can't change its own code.
+COPY LICENSE package.json ./
+COPY --from=dependencies /app/node_modules node_modules
+COPY --from=build /app/dist dist
+# By number, so that Kubernetes' runAsNonRoot can tell; it is `node` in the base.
+USER 1000:1000
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["node", "dist/src/cli.js"]
+CMD ["start"]

@@ -1,0 +1,71 @@
+import { decode } from './target.ts'
+
+/** The parameters that identify a session or prove it; null where one is absent. */
+export interface Query {
+  readonly userId: string | null
+  readonly sessionId: string | null
+  readonly URLToken: string | null
+  readonly auth: string | null
+}
+
+const names = ['userId', 'sessionId', 'URLToken', 'auth', 'copilotSession'] as const
+type Name = (typeof names)[number]
+const folded: ReadonlySet<string> = new Set(names.map((name) => name.toLowerCase()))
+const maximum = 256
+
+/**
+ * Reads the parameters of a well-formed query; null where two parsers could disagree about one of
+ * them: a name given twice, a look-alike (`userId[]`, `UserId`, `%75serId`), a `;` that only some
+ * parsers split at, or more than 256 parameters.
+ */
+export function parseQuery(query: string | null): Query | null {
+  const values: Record<Name, string | null> = {
+    userId: null,
+    sessionId: null,
+    URLToken: null,
+    auth: null,
+    copilotSession: null,
+  }
+  if (query === null || query === '') return values
+  const parameters = query.split('&')
+  let count = 0
+  for (const parameter of parameters) {
+    const pieces = parameter.split(';')
+    count += pieces.length
+    if (count > maximum) return null
+    for (const piece of pieces) {
+      const equals = piece.indexOf('=')
+      const raw = equals < 0 ? piece : piece.slice(0, equals)
+      if (!folded.has(fold(raw))) continue
+      const name = names.find((known) => known === raw)
+      if (name === undefined || values[name] !== null || pieces.length > 1) return null
+      values[name] = equals < 0 ? '' : decodeForm(piece.slice(equals + 1))
+    }
+  }
+  return values
+}
+
+/** The raw query without the named parameters, which parseQuery has found at most once each. */
+export function withoutParameters(query: string, ...dropped: readonly Name[]): string {
+  return query
+    .split('&')
+    .filter((piece) => !dropped.some((name) => piece === name || piece.startsWith(`${name}=`)))
+    .join('&')
+}
+
+/**
+ * What the most lenient parser makes of a name. qs reads `[userId]` and `userId[0]`, PHP turns `.`
+ * into `_` and drops leading space, C cuts at NUL, servers ignore case (dotless i and long s too).
+ */
+function fold(raw: string): string {
+  const name = decodeForm(raw).normalize('NFKC').toUpperCase().toLowerCase()
+  return name
+    .replace(/^[^\p{L}\p{N}]+/u, '')
+    .replace(/[[\0].*$/su, '')
+    .replace(/[^\p{L}\p{N}]+/gu, '')
+}
+
+/** application/x-www-form-urlencoded (WHATWG URL §5): what all back ends' parsers agree on. */
+function decodeForm(text: string): string {
+  return decode(text.replaceAll('+', ' ')) ?? text
+}

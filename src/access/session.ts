@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto'
+import type { Query } from './query.ts'
+import type { Claims, Key } from './token.ts'
+
+/** What a cookie proves: that a token for these ids was let in, and until when that holds. */
+export interface Session {
+  readonly key: Key
+  readonly userId: string
+  readonly sessionId: string
+  /** The URLToken is kept as a hash: twenty cookies have to fit what a proxy in front accepts. */
+  readonly urlTokenHash: string
+  /** ms since the epoch, whole seconds */
+  readonly start: number
+  readonly end: number
+}
+
+export interface SessionPolicy {
+  /** ms */
+  readonly maxAge: number
+  /** The token only opens the session, and does not end it. */
+  readonly outliveToken: boolean
+}
+
+export interface Cookies {
+  /** The gateway's own, name and value. */
+  readonly own: readonly (readonly [name: string, value: string])[]
+  /** All others, as a Cookie header; '' for none. */
+  readonly others: string
+}
+
+const prefix = '__Host-copilot-'
+const attributes = 'Path=/; Secure; HttpOnly; SameSite=None; Partitioned'
+// Chromium keeps 10 KiB for a partition, and proxies in front accept header lines of 8 kB.
+const most = { cookies: 20, bytes: 6 * 1024 }
+
+/** Whether a cookie's name belongs to the gateway; browsers compare prefixes without case. */
+export function isSessionCookie(name: string): boolean {
+  return name.slice(0, prefix.length).toLowerCase() === prefix.toLowerCase()
+}
+
+/** Splits a Cookie header into the gateway's own and what goes on to the workspace. */
+export function splitCookies(header: string): Cookies {
+  if (!header.toLowerCase().includes(prefix.toLowerCase())) return { own: [], others: header }
+  const own: [string, string][] = []
+  const others: string[] = []
+  for (const text of header.split(';')) {
+    const pair = text.trim()
+    const equals = pair.indexOf('=')
+    const name = (equals < 0 ? pair : pair.slice(0, equals)).trim()
+    if (isSessionCookie(name)) own.push([name, equals < 0 ? '' : pair.slice(equals + 1).trim()])
+    else if (pair !== '') others.push(pair)
+  }
+  return { own, others: others.join('; ') }
+}
+
+/** The sessions that the cookies prove; what is invalid or has ended proves none. */
+export function readSessions(cookies: Cookies, keys: readonly Key[], now: number): Session[] {
+  return cookies.own.flatMap(([, value]) => {
+    const session = readSession(value, keys)
+    return session !== null && now < session.end ? [session] : []
+  })
+}
+
+function readSession(value: string, keys: readonly Key[]): Session | null {
+  for (const key of keys) {
+    const claims = key.verifySession(value)?.payload
+    if (claims === undefined) continue
+    const { u, s, t, i, exp } = claims
+    if (typeof u !== 'string' || typeof s !== 'string' || typeof t !== 'string') return null
+    if (typeof i !== 'number' || typeof exp !== 'number') return null
+    const [start, end] = [i * 1000, exp * 1000]
+    return { key, userId: u, sessionId: s, urlTokenHash: t, start, end }
+  }
+  return null
+}
+
+/** The session that a token opens. `expires` is when the token itself ends; null: never. */
+export function openSession(
+  key: Key,
+  ids: { readonly userId: string; readonly sessionId: string; readonly URLToken: string },
+  expires: number | null,
+  policy: SessionPolicy,
+  now: number,
+): Session {
+  const longest = now + policy.maxAge
+  const end = policy.outliveToken || expires === null ? longest : Math.min(expires, longest)
+  return {
+    key,
+    userId: ids.userId,
+    sessionId: ids.sessionId,
+    urlTokenHash: hash(ids.URLToken),
+    start: Math.floor(now / 1000) * 1000,
+    end: Math.floor(end / 1000) * 1000,
+  }
+}
+
+/** Whether whatever the query names of the three ids is this session's. */
+export function names(session: Session, query: Query): boolean {
+  return (
+    (query.userId === null || query.userId === session.userId) &&
+    (query.sessionId === null || query.sessionId === session.sessionId) &&
+    (query.URLToken === null || hash(query.URLToken) === session.urlTokenHash)
+  )
+}
+
+/** Whether a token's claims are this very session's. */
+export function proves(session: Session, key: Key, claims: Claims): boolean {
+  return (
+    session.key.contactCenter === key.contactCenter &&
+    session.userId === claims.userId &&
+    session.sessionId === claims.sessionId &&
+    (claims.URLToken === null || hash(claims.URLToken) === session.urlTokenHash)
+  )
+}
+
+/**
+ * Set-Cookie lines that keep this session, and end what no longer has a place beside it: first what
+ * is invalid, then the oldest. `URLToken` is the one whose hash the session holds.
+ */
+export function keepSession(
+  session: Session,
+  URLToken: string,
+  cookies: Cookies,
+  keys: readonly Key[],
+  now: number,
+): string[] {
+  const { key, userId, sessionId, urlTokenHash, start, end } = session
+  const identity = JSON.stringify([key.contactCenter.name, userId, sessionId, URLToken])
+  const name = prefix + createHash('sha256').update(identity).digest('base64url').slice(0, 16)
+  const [i, exp] = [start / 1000, end / 1000]
+  const value = key.signSession({ u: userId, s: sessionId, t: urlTokenHash, i, exp })
+  const maxAge = Math.floor((end - now) / 1000)
+  const lines = [`${name}=${value}; Max-Age=${maxAge}; ${attributes}`]
+
+  let count = 1
+  let bytes = name.length + value.length
+  const newestFirst = cookies.own
+    .filter(([other]) => other !== name)
+    .map(([other, text]) => ({ other, text, start: readSession(text, keys)?.start ?? 0 }))
+    .sort((a, b) => b.start - a.start)
+  for (const { other, text } of newestFirst) {
+    count += 1
+    bytes += other.length + text.length
+    if (count <= most.cookies && bytes <= most.bytes) continue
+    lines.push(`${other}=; Max-Age=0; ${attributes}`)
+  }
+  return lines
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, 22)
+}

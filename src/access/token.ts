@@ -1,0 +1,134 @@
+import type { ContactCenter } from '../settings.ts'
+import type { Query } from './query.ts'
+
+/** One shared secret: it verifies a contact center's tokens and signs the sessions they open. */
+export interface Key {
+  readonly contactCenter: ContactCenter
+  /** The JWT's header and claims, if this secret signed it with HS256; else null. */
+  readonly verifyToken: (token: string) => Jwt | null
+  /** The claims of a session cookie that this key signed; else null. */
+  readonly verifySession: (value: string) => Jwt | null
+  readonly signSession: (claims: Readonly<Record<string, string | number>>) => string
+}
+
+export interface Jwt {
+  readonly header: Readonly<Record<string, unknown>>
+  readonly payload: Readonly<Record<string, unknown>>
+}
+
+export interface TokenPolicy {
+  readonly requireExp: boolean
+  /** ms; null: any age. */
+  readonly maxAge: number | null
+  /** ms */
+  readonly clockTolerance: number
+}
+
+export interface Claims {
+  readonly userId: string
+  readonly sessionId: string
+  /** null where the token does not bind the URLToken, as the product page's does not. */
+  readonly URLToken: string | null
+}
+
+interface Authentic {
+  readonly key: Key
+  /** null where one that is needed is absent, empty or neither string nor safe integer. */
+  readonly claims: Claims | null
+  /** ms since the epoch; null: never. */
+  readonly expires: number | null
+}
+
+export type Token =
+  | (Authentic & { readonly state: 'valid' })
+  /** Authentic once: a fresh link would be let in. */
+  | (Authentic & { readonly state: 'ended'; readonly reason: 'token-expired' | 'token-too-old' })
+  | {
+      readonly state: 'refused'
+      readonly reason: 'token-invalid' | 'token-not-active'
+      readonly key: Key | null
+    }
+
+// Three base64url parts (RFC 7515 §7.1); the last is empty where a token claims `alg: none`.
+const compact = /^[\w-]+\.[\w-]+\.[\w-]*$/
+const bearer = /^bearer +(\S+)$/i
+
+/** The JWT in an Authorization header; null where the header is none of the gateway's. */
+export function bearerToken(authorization: string): string | null {
+  const token = bearer.exec(authorization)?.[1]
+  return token !== undefined && compact.test(token) ? token : null
+}
+
+/** Verifies a token by the keys at hand, newest first. `now` is ms since the epoch. */
+export function verifyToken(
+  token: string,
+  keys: readonly Key[],
+  policy: TokenPolicy,
+  now: number,
+): Token {
+  for (const key of keys) {
+    const jwt = key.verifyToken(token)
+    if (jwt !== null) return judge(jwt, key, policy, now)
+  }
+  return { state: 'refused', reason: 'token-invalid', key: null }
+}
+
+function judge(jwt: Jwt, key: Key, policy: TokenPolicy, now: number): Token {
+  const exp = seconds(jwt.payload['exp'])
+  const nbf = seconds(jwt.payload['nbf'])
+  const iat = seconds(jwt.payload['iat'])
+  // RFC 7515 §4.1.11: a header that must be understood, and this gateway understands none.
+  const critical = 'crit' in jwt.header
+  if (critical || exp === undefined || nbf === undefined || iat === undefined) {
+    return { state: 'refused', reason: 'token-invalid', key }
+  }
+  if (exp === null && policy.requireExp) return { state: 'refused', reason: 'token-invalid', key }
+  const tolerance = policy.clockTolerance
+  if (Math.max(nbf ?? 0, iat ?? 0) > now + tolerance) {
+    return { state: 'refused', reason: 'token-not-active', key }
+  }
+  const expires = exp === null ? null : exp + tolerance
+  const authentic = { key, claims: readClaims(jwt.payload), expires }
+  if (expires !== null && now >= expires) {
+    return { state: 'ended', reason: 'token-expired', ...authentic }
+  }
+  if (policy.maxAge !== null && (iat === null || now >= iat + policy.maxAge + tolerance)) {
+    return { state: 'ended', reason: 'token-too-old', ...authentic }
+  }
+  return { state: 'valid', ...authentic }
+}
+
+/** NumericDate (RFC 7519 §2) in ms; null where absent, undefined where it is no finite number. */
+function seconds(claim: unknown): number | null | undefined {
+  if (claim === undefined) return null
+  return typeof claim === 'number' && Number.isFinite(claim) ? claim * 1000 : undefined
+}
+
+function readClaims(payload: Jwt['payload']): Claims | null {
+  const userId = identifier(payload['userId'])
+  const sessionId = identifier(payload['sessionId'])
+  const URLToken = payload['URLToken'] === undefined ? null : identifier(payload['URLToken'])
+  if (!userId || !sessionId || URLToken === undefined) return null
+  return { userId, sessionId, URLToken }
+}
+
+function identifier(claim: unknown): string | undefined {
+  if (typeof claim === 'string' && claim !== '') return claim
+  return Number.isSafeInteger(claim) ? String(claim) : undefined
+}
+
+/** Whether the query names the session of the claims: all three there, compared exactly. */
+export function bound(claims: Claims, query: Query): query is Bound {
+  return (
+    query.userId === claims.userId &&
+    query.sessionId === claims.sessionId &&
+    !!query.URLToken &&
+    (claims.URLToken === null || query.URLToken === claims.URLToken)
+  )
+}
+
+export type Bound = Query & {
+  readonly userId: string
+  readonly sessionId: string
+  readonly URLToken: string
+}

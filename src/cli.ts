@@ -1,0 +1,45 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
+import { parseArgs } from 'node:util'
+import { check } from './commands/check.ts'
+import { demo } from './commands/demo.ts'
+import { link } from './commands/link.ts'
+import { start } from './commands/start.ts'
+import { usage, wrongUsage } from './commands/usage.ts'
+import { errorCode } from './setting-parsers.ts'
+
+process.exitCode = await run(process.argv.slice(2))
+
+/** Runs one command and returns its exit code: 0, 1 (it failed) or 2 (it was called wrongly). */
+async function run(argv: readonly string[]): Promise<number> {
+  if (argv.includes('--help') || argv.includes('-h')) return print(usage)
+  if (argv.includes('--version')) return print(`${version()}\n`)
+  const [first = 'start', ...rest] = argv
+  const named = !first.startsWith('-')
+  const command = named ? first : 'start'
+  const flags = named ? rest : argv
+  try {
+    if (command === 'link') return link(flags)
+    parseArgs({ args: flags, options: {} })
+    if (command === 'start') return await start()
+    if (command === 'check') return check()
+    if (command === 'demo') return await demo()
+    return wrongUsage(`There is no command ${command}`)
+  } catch (error) {
+    if (!(error instanceof Error && errorCode(error)?.startsWith('ERR_PARSE_ARGS_'))) throw error
+    return wrongUsage(error.message)
+  }
+}
+
+function print(text: string): 0 {
+  process.stdout.write(text)
+  return 0
+}
+
+function version(): string {
+  // Compiled, this file lies one folder deeper.
+  const path = findPackageJSON(import.meta.url)
+  const manifest: { readonly version?: string } = path && JSON.parse(readFileSync(path, 'utf8'))
+  return manifest.version ?? ''
+}

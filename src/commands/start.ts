@@ -1,0 +1,61 @@
+import type { Logger } from 'pino'
+import type { Serving } from '../serve.ts'
+import { errorCode } from '../setting-parsers.ts'
+import type { Config } from '../settings.ts'
+import { readSettings, sentence, wrongSettings } from './environment.ts'
+
+/** Runs the gateway until a signal ends it. */
+export async function start(): Promise<number> {
+  const read = readSettings()
+  if ('problems' in read) {
+    process.stderr.write('The gateway cannot start with these settings:\n\n')
+    const code = wrongSettings(read)
+    process.stderr.write('\n`npm run demo` runs a complete demo with nothing configured.\n')
+    return code
+  }
+  const { config, warnings } = read
+  const { createLog } = await import('../observe/log.ts')
+  const log = createLog(config.logLevel)
+  for (const warning of warnings) {
+    log.warn({ event: 'setting-warning', setting: warning.setting }, sentence(warning))
+  }
+  const serving = await listen(config, log)
+  if (serving === null) return 1
+  const signal = firstSignal()
+  log.info({ event: 'listening', addresses: serving.addresses })
+  await signal
+  await serving.close()
+  // Whatever still holds the event loop has had its time.
+  process.exit(0)
+}
+
+async function listen(config: Config, log: Logger): Promise<Serving | null> {
+  const { serve } = await import('../serve.ts')
+  try {
+    return await serve(config, log)
+  } catch (error) {
+    // Errors of the system: the address is taken, not ours, or no address at all.
+    if (!(error instanceof Error && 'syscall' in error)) throw error
+    const { host, port } = config.listener
+    const code = errorCode(error)
+    const why = code === 'EADDRINUSE' ? 'EADDRINUSE, something else listens there' : code
+    process.stderr.write(`Cannot listen on HOST ${host}, PORT ${port}: ${why}\n`)
+    return null
+  }
+}
+
+/** Resolves at the first signal; the next one ends the process at once. */
+function firstSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let stopping = false
+    const on = (signal: 'SIGINT' | 'SIGTERM', code: number): void => {
+      process.on(signal, () => {
+        if (stopping) process.exit(code)
+        stopping = true
+        resolve()
+      })
+    }
+    on('SIGINT', 130)
+    on('SIGTERM', 143)
+  })
+}

@@ -1,0 +1,22 @@
+/** What the command line takes; `docs` and `--help` show it. */
+export const usage = `Usage: copilot-gateway [command]
+
+  start   Run the gateway (default). Settings come from the environment and from .env.
+  demo    Run the gateway between a demo workspace and a demo contact center.
+  check   Say what every setting is, and all that is wrong with them.
+  link    Print one signed link:
+            --user U        the agent's userId
+            --session S     the sessionId of the chat or call
+            --url-token T   the URLToken of the Cognigy.AI Endpoint
+            --base URL      where the gateway is (PUBLIC_URL, or else HOST and PORT)
+            --expires 8h    how long the link opens the workspace (8h)
+
+  --help, -h   Print this.
+  --version    Print the version.
+`
+
+/** Ends a command that was called wrongly: exit code 2. */
+export function wrongUsage(problem: string): 2 {
+  process.stderr.write(`${problem}\n\n${usage}`)
+  return 2
+}

@@ -1,0 +1,45 @@
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { type Headers, isForwarded } from './response-headers.ts'
+
+/** Passes a 1xx answer on, where Node can say it. */
+export function earlyHints(
+  response: ServerResponse,
+  status: number,
+  headers: IncomingHttpHeaders,
+): void {
+  if (status === 102) response.writeProcessing()
+  // Node takes one link a string, and throws at what it can't read: a hint is not worth a request.
+  const links = [headers['link'] ?? []].flat().flatMap((link) => link.split(/,\s*(?=<)/))
+  if (status !== 103 || links.length === 0) return
+  if (links.every((link) => /^<[^<>]*>(?:\s*;[^,<>]*)*$/.test(link))) {
+    response.writeEarlyHints({ link: links })
+  }
+}
+
+/** Fields that a trailer must not carry (RFC 9110 §6.5.1), and those the gateway sets. */
+const headersOnly: ReadonlySet<string> = new Set([
+  'cache-control',
+  'content-encoding',
+  'content-length',
+  'content-security-policy',
+  'content-type',
+  'location',
+  'set-cookie',
+])
+
+/** The trailers of an answer that go on; null for none. */
+export function responseTrailers(trailers: IncomingHttpHeaders): IncomingHttpHeaders | null {
+  const kept = Object.entries(trailers).filter(
+    ([name]) => isForwarded(name) && !headersOnly.has(name),
+  )
+  return kept.length === 0 ? null : Object.fromEntries(kept)
+}
+
+/** The head of a 101 to the client, with the upstream's headers as the gateway has made them. */
+export function head101(headers: Headers): string {
+  const lines = Object.entries(headers).flatMap(([name, value]) =>
+    [value].flat().map((one) => `${name}: ${one}\r\n`),
+  )
+  const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
+  return `HTTP/1.1 101 Switching Protocols\r\n${upgrade}${lines.join('')}\r\n`
+}

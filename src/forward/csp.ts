@@ -1,0 +1,44 @@
+/**
+ * The Content-Security-Policy header values of an answer, with `frame-ancestors` made the given
+ * sources and nothing else changed (CSP3 §2.2: a policy list per value, commas between policies).
+ * An added header would intersect with the upstream's, an overwritten one would lose it.
+ */
+export function withFrameAncestors(values: readonly string[], sources: string): string[] {
+  const directive = `frame-ancestors ${sources}`
+  let replaced = false
+  const replacedValues = values.map((value) =>
+    value
+      .split(',')
+      .map((policy) =>
+        policy
+          .split(';')
+          .map((text) => {
+            if (!isFrameAncestors(text)) return text
+            replaced = true
+            return /^\s*/.exec(text)?.[0] + directive
+          })
+          .join(';'),
+      )
+      .join(','),
+  )
+  if (replaced) return replacedValues
+
+  const first = values.findIndex((value) => value.split(',').some(isPolicy))
+  if (first < 0) return [...values.filter((value) => value.trim() !== ''), directive]
+  return values.map((value, index) => (index === first ? appended(value, directive) : value))
+}
+
+function isFrameAncestors(directive: string): boolean {
+  return /^\s*frame-ancestors(?:\s|$)/i.test(directive)
+}
+
+function isPolicy(text: string): boolean {
+  return text.split(';').some((directive) => directive.trim() !== '')
+}
+
+function appended(value: string, directive: string): string {
+  const policies = value.split(',')
+  const at = policies.findIndex(isPolicy)
+  const policy = policies[at]?.replace(/[;\s]+$/, '') ?? ''
+  return policies.with(at, `${policy}; ${directive}`).join(',')
+}

@@ -1,0 +1,55 @@
+/** A request or a socket that is under way. */
+export interface Open {
+  /** When it has waited long enough or its session ends, in ms since the epoch. */
+  readonly deadline: number
+  /** Called once the deadline has passed, until the deadline moves or it ends. */
+  readonly onDeadline: (now: number) => void
+  /** The gateway drains: end as soon as nothing is lost by it. */
+  readonly onDrain: () => void
+  /** The drain is over: end now. */
+  readonly cut: () => void
+}
+
+/**
+ * All that is under way, with its deadlines. One timer looks at all of them four times a second:
+ * cheaper than a timer each, and a second is all that is promised.
+ */
+export class OpenExchanges {
+  readonly #open = new Set<Open>()
+  readonly #timer: NodeJS.Timeout
+  #emptied: (() => void) | null = null
+  draining = false
+
+  constructor() {
+    this.#timer = setInterval(() => {
+      const now = Date.now()
+      for (const one of this.#open) if (now >= one.deadline) one.onDeadline(now)
+    }, 250).unref()
+  }
+
+  add(one: Open): void {
+    this.#open.add(one)
+    if (this.draining) one.onDrain()
+  }
+
+  delete(one: Open): void {
+    this.#open.delete(one)
+    if (this.#open.size === 0) this.#emptied?.()
+  }
+
+  /** Resolves when nothing is under way any more; what is left after `timeout` ms is cut. */
+  async drain(timeout: number): Promise<void> {
+    this.draining = true
+    for (const one of this.#open) one.onDrain()
+    const deadline = setTimeout(() => {
+      for (const one of this.#open) one.cut()
+    }, timeout)
+    if (this.#open.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#emptied = resolve
+      })
+    }
+    clearTimeout(deadline)
+    clearInterval(this.#timer)
+  }
+}

@@ -1,0 +1,93 @@
+import type { Grant } from '../access/decision.ts'
+import type { Client } from '../client.ts'
+
+// Hop-by-hop (RFC 9110 §7.6.1), and the gateway's own to set or to keep.
+const dropped: ReadonlySet<string> = new Set([
+  'connection',
+  'expect',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'authorization',
+  'cookie',
+  'forwarded',
+  'host',
+  'origin',
+  'referer',
+  'x-http-method',
+  'x-http-method-override',
+  'x-original-url',
+  'x-real-ip',
+  'x-request-id',
+  'x-rewrite-url',
+])
+const droppedPrefix = /^x-(?:copilot|forwarded)-/
+
+/**
+ * The headers that go upstream, as undici takes them: names and values in turn, Latin-1. `raw` are
+ * the client's in the same form, `origin` is the upstream's.
+ */
+export function requestHeaders(
+  raw: readonly string[],
+  grant: Grant,
+  client: Client,
+  origin: string,
+): string[] {
+  const named = connectionOptions(raw)
+  const headers: string[] = []
+  for (const [name, value] of pairs(raw)) {
+    // CGI and its descendants read X_Forwarded_For as X-Forwarded-For (CVE-2025-64484).
+    const canonical = name.toLowerCase().replaceAll('_', '-')
+    if (canonical === 'origin' && name.length === 6) headers.push('Origin', origin)
+    if (canonical === 'referer') headers.push(...refererOrigin(name, value))
+    if (dropped.has(canonical) || droppedPrefix.test(canonical)) continue
+    if (canonical[0] === ':' || named.has(canonical)) continue
+    headers.push(name, value)
+  }
+  if (grant.cookie !== '') headers.push('Cookie', grant.cookie)
+  if (grant.authorization !== null) headers.push('Authorization', grant.authorization)
+  const { ip, addresses, scheme, host, requestId } = client
+  const node = ip.includes(':') ? `"[${ip}]"` : ip
+  headers.push(
+    'X-Forwarded-For',
+    addresses,
+    'X-Forwarded-Host',
+    host,
+    'X-Forwarded-Proto',
+    scheme,
+    // RFC 7239 §4
+    'Forwarded',
+    `for=${node};host="${host}";proto=${scheme}`,
+    'X-Request-Id',
+    requestId,
+  )
+  return headers
+}
+
+/** Names and values in turn, two by two. */
+export function* pairs(raw: readonly string[]): Generator<readonly [name: string, value: string]> {
+  for (let i = 0; i + 1 < raw.length; i += 2) yield [raw[i] ?? '', raw[i + 1] ?? '']
+}
+
+/** What `Connection` names belongs to this connection alone (RFC 9110 §7.6.1). */
+export function connectionOptions(raw: readonly string[]): ReadonlySet<string> {
+  const named = new Set<string>()
+  for (const [name, value] of pairs(raw)) {
+    if (name.toLowerCase() !== 'connection') continue
+    for (const option of value.split(',')) named.add(option.trim().toLowerCase())
+  }
+  return named
+}
+
+/** Path and query of a Referer hold the token of the page that asks. */
+function refererOrigin(name: string, value: string): string[] {
+  if (name.length !== 7 || !URL.canParse(value)) return []
+  const { origin } = new URL(value)
+  return origin === 'null' ? [] : ['Referer', `${origin}/`]
+}

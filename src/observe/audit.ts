@@ -1,0 +1,50 @@
+import type { Logger } from 'pino'
+import type { Reason, Subject } from '../access/decision.ts'
+import type { Client } from '../client.ts'
+
+/** One line of the audit log: an HTTP request, a refused upgrade, a WebSocket's opening or end. */
+export interface AuditEvent {
+  readonly decision: 'allow' | 'deny'
+  readonly reason?: Reason
+  readonly status: number
+  readonly method?: string
+  /** Never the query; absent where the target was refused. */
+  readonly path?: string
+  readonly transport: 'http' | 'websocket'
+  readonly socket?: 'open' | 'close'
+  /** Who ended an answer or a socket before its own end, and why. */
+  readonly ended?: Ending
+  /** The close code that the gateway sent on a WebSocket. */
+  readonly code?: number
+  /** The code of the upstream's or the client's error, as Node or undici names it. */
+  readonly error?: string
+  readonly hint?: string
+}
+
+export type Ending =
+  | 'client'
+  | 'client-timeout'
+  | 'upstream'
+  | 'upstream-timeout'
+  | 'session-expired'
+  | 'drain'
+  | 'message-too-large'
+  | 'protocol-error'
+
+/** Writes an audit line. `since` is ms since the epoch. */
+export type Audit = (event: AuditEvent, client: Client, subject: Subject, since: number) => void
+
+export function createAudit(log: Logger): Audit {
+  return (event, client, subject, since) => {
+    log.info({
+      event: 'access',
+      ...event,
+      contactCenter: subject.contactCenter?.name,
+      userId: subject.userId ?? undefined,
+      sessionId: subject.sessionId ?? undefined,
+      requestId: client.requestId,
+      ip: client.ip,
+      durationMs: Date.now() - since,
+    })
+  }
+}

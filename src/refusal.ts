@@ -1,0 +1,48 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { denials, type Reason } from './access/decision.ts'
+import { type Framing, type Headers, ownHeaders } from './forward/response-headers.ts'
+import { pageCsp, refusalPage } from './refusal-page.ts'
+
+export interface Refusal {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: string
+}
+
+/**
+ * What the client gets to see of a refusal: a status, and nothing of the reason but whether a fresh
+ * link would help. A page where HTML is accepted, else problem details (RFC 9457).
+ */
+export function refusal(reason: Reason, framing: Framing, accept: string | undefined): Refusal {
+  const status = denials[reason]
+  const { requestId } = framing
+  const headers = ownHeaders(framing)
+  headers['cache-control'] = 'no-store'
+  // RFC 9110 §15.5.2
+  if (status === 401) headers['www-authenticate'] = 'Bearer realm="copilot"'
+  let body: string
+  if (accept?.toLowerCase().includes('text/html')) {
+    const renew = reason === 'token-expired' || reason === 'token-too-old'
+    body = refusalPage(status, requestId, renew)
+    headers['content-type'] = 'text/html; charset=utf-8'
+    headers['content-security-policy'] = `${pageCsp}; frame-ancestors ${framing.frameAncestors}`
+  } else {
+    const title = STATUS_CODES[status] ?? ''
+    body = JSON.stringify({ type: 'about:blank', title, status, requestId })
+    headers['content-type'] = 'application/problem+json'
+  }
+  headers['content-length'] = String(Buffer.byteLength(body))
+  return { status, headers, body }
+}
+
+/** Answers with a refusal over HTTP/1.1, HTTP/2, or the socket of an upgrade. */
+export function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reason: Reason,
+  framing: Framing,
+): void {
+  const { status, headers, body } = refusal(reason, framing, request.headers.accept)
+  response.writeHead(status, headers)
+  response.end(body)
+}

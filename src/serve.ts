@@ -1,0 +1,135 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createSecureServer, type Http2SecureServer } from 'node:http2'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Logger } from 'pino'
+import type { Reason } from './access/decision.ts'
+import { createGateway, type Gateway } from './gateway.ts'
+import type { Config } from './settings.ts'
+
+export interface Serving {
+  /** Where the gateway listens, as origins. */
+  readonly addresses: readonly string[]
+  /** Stops listening, ends what is under way within DRAIN_TIMEOUT, and is done. */
+  readonly close: () => Promise<void>
+}
+
+/** 32 kB of headers are accepted, beside the request line. */
+const maxHeaderSize = 36 * 1024
+/** Longer than the minute for which load balancers keep their connections. */
+const keepAliveTimeout = 75_000
+/** How often Node looks for heads that take too long. */
+const connectionsCheckingInterval = 1000
+
+/** Opens the public listener in front of a gateway; rejects where the address can't be had. */
+export async function serve(config: Config, log: Logger): Promise<Serving> {
+  const gateway = await createGateway(config, log)
+  const server = createListener(config.listener)
+  const sockets = track(server, gateway)
+  const { host, port } = config.listener
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(port, host, resolve)
+    })
+  } catch (error) {
+    await gateway.close(0)
+    throw error
+  }
+  return {
+    addresses: [addressOf(server, config.listener.tls ? 'https' : 'http')],
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      await gateway.close(config.drainTimeout)
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
+  }
+}
+
+function createListener({ tls, headersTimeout }: Config['listener']): Server | Http2SecureServer {
+  const http1 = {
+    maxHeaderSize,
+    headersTimeout,
+    keepAliveTimeout,
+    connectionsCheckingInterval,
+    // A body has a deadline of its own: the time since its last byte.
+    requestTimeout: 0,
+    // Answered by the gateway, with the headers that every answer has.
+    requireHostHeader: false,
+  }
+  if (tls === null) return createServer(http1)
+  const server = createSecureServer({
+    ...http1,
+    cert: tls.cert,
+    key: tls.key,
+    ...(tls.clientCa === null
+      ? {}
+      : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+    allowHTTP1: true,
+    minVersion: 'TLSv1.2',
+    handshakeTimeout: headersTimeout,
+    settings: { maxHeaderListSize: maxHeaderSize, maxConcurrentStreams: 128 },
+  })
+  // The options are read for HTTP/1 servers only.
+  Object.assign(server, { headersTimeout, requestTimeout: 0, keepAliveTimeout })
+  // HTTP/2 has no deadline for a session that carries nothing.
+  server.on('session', (session) => session.setTimeout(keepAliveTimeout, () => session.close()))
+  return server
+}
+
+/** Leads requests, upgrades and what is neither to the gateway; returns the open connections. */
+function track(server: Server | Http2SecureServer, gateway: Gateway): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>()
+  /** Answers under way, by connection. */
+  const busy = new WeakMap<Socket, number>()
+  const guard = (socket: Socket): void => {
+    // A reset while nobody listens would end the process.
+    socket.on('error', () => {})
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  }
+  server.on('connection', guard)
+  server.on('secureConnection', guard)
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
+    const { socket } = request
+    busy.set(socket, (busy.get(socket) ?? 0) + 1)
+    response.on('close', () => busy.set(socket, (busy.get(socket) ?? 1) - 1))
+    gateway.handle(request, response)
+  }
+  server.on('request', handle)
+  // 100 is sent when the upstream's side is reached: a refused body need not come at all.
+  server.on('checkContinue', handle)
+  server.on('checkExpectation', handle)
+  server.on('upgrade', gateway.upgrade)
+  server.on('connect', (request: IncomingMessage, peer: ServerResponse | Socket, head?: Buffer) => {
+    if ('writeHead' in peer) gateway.refuseUnrouted(request, peer)
+    else gateway.upgrade(request, peer, head ?? Buffer.alloc(0))
+  })
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable || (busy.get(socket) ?? 0) > 0) {
+      socket.destroy()
+      return
+    }
+    socket.end(
+      gateway.refuseUnread(unread[error.code ?? ''] ?? 'request-malformed', addressIn(socket)),
+    )
+    socket.destroySoon()
+  })
+  return sockets
+}
+
+const unread: Readonly<Record<string, Reason>> = {
+  HPE_HEADER_OVERFLOW: 'headers-too-large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+}
+
+function addressIn(socket: Socket): string {
+  return socket.remoteAddress ?? ''
+}
+
+function addressOf(server: Server | Http2SecureServer, scheme: string): string {
+  const address: AddressInfo | string | null = server.address()
+  if (address === null || typeof address === 'string') return ''
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return `${scheme}://${host}:${address.port}`
+}

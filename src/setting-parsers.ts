@@ -1,0 +1,200 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import proxyaddr from '@fastify/proxy-addr'
+import type { LevelWithSilent } from 'pino'
+import { parseFrameAncestors } from './frame-ancestors.ts'
+
+/** What settings depend on beside their text. */
+export interface Surroundings {
+  /** The UTF-8 text of a file; throws an error with a code. */
+  readonly readFile: (path: string) => string
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+/**
+ * Turns a setting's text (trimmed) into its value, or says everything that is wrong
+ * with it. Problems and warnings follow the setting's name in a sentence; none quotes a text that
+ * could be a secret in the wrong place.
+ */
+export type Parser<T> = (text: string, surroundings: Surroundings) => Parsed<T>
+export type Parsed<T> =
+  | { readonly value: T; readonly warnings: readonly string[] }
+  | { readonly problems: readonly string[] }
+
+export const boolean: Parser<boolean> = (text) =>
+  text === 'true' || text === 'false' ? fine(text === 'true') : wrong('must be true or false')
+
+const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+export const logLevel: Parser<LevelWithSilent> = (text) => {
+  const level = levels.find((known) => known === text)
+  return level === undefined ? wrong(`must be one of ${levels.join(', ')}`) : fine(level)
+}
+
+const milliseconds = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const bytes = { '': 1, b: 1, kb: 2 ** 10, mb: 2 ** 20 }
+
+/** The longest time that Node's timers can wait; they fire at once past it. */
+export const longestTimer = 2 ** 31 - 1
+
+/** A number and its unit; `0` alone needs none. Bounds in milliseconds. */
+export function duration(least: number, most = Number.MAX_SAFE_INTEGER): Parser<number> {
+  return (text) => {
+    const value = text === '0' ? 0 : measure(text, milliseconds)
+    if (value === null) return wrong('must be a number and ms, s, m, h or d, such as 90s or 1.5h')
+    if (value < least) return wrong(`must be ${least}ms or more`)
+    if (value > most) return wrong(`must be ${Math.floor(most / milliseconds.d)}d or less`)
+    return fine(value)
+  }
+}
+
+/** Bytes, of which there must be one. */
+export const size: Parser<number> = (text) => {
+  const value = measure(text.toLowerCase(), bytes)
+  if (value === null || value < 1) {
+    return wrong('must be a size above 0 in b, kb or mb, such as 512kb')
+  }
+  return fine(value)
+}
+
+export const port: Parser<number> = (text) =>
+  /^\d{1,5}$/.test(text) && Number(text) < 2 ** 16
+    ? fine(Number(text))
+    : wrong('must be a port from 0 to 65535 (0: any free one)')
+
+export const host: Parser<string> = (text) => {
+  const name = /^(?!.*\.\d+$)(?!\d+$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text)
+  return isIP(text) !== 0 || name
+    ? fine(text)
+    : wrong('must be an IP address (IPv6 without brackets) or a host name, without port or scheme')
+}
+
+/** An http or https URL whose path has no trailing slash. */
+export const baseUrl: Parser<URL> = (text) => {
+  const url = /^https?:\/\/[^\s\\]+$/i.test(text) ? URL.parse(text) : null
+  // URL parsers let a comma into a host, and Docker an underscore.
+  if (url === null || url.port === '0' || !/^(?:[a-z0-9._-]+|\[.+\])$/.test(url.hostname)) {
+    return wrong('must be a URL of http or https, such as https://copilot.example.com')
+  }
+  const problems = []
+  if (url.username !== '' || url.password !== '') problems.push('must hold no user and password')
+  if (/[?#]/.test(text)) problems.push('must have no query and no fragment')
+  if (problems.length > 0) return { problems }
+  url.pathname = url.pathname.replace(/\/+$/, '')
+  return fine(url)
+}
+
+export const origin: Parser<URL> = (text, surroundings) => {
+  const parsed = baseUrl(text, surroundings)
+  if ('problems' in parsed || parsed.value.pathname === '/') return parsed
+  return wrong('must be an origin: scheme, host and port without a path')
+}
+
+export const origins: Parser<readonly string[]> = (text, surroundings) => {
+  const parsed = text.split(/\s+/).map((entry) => origin(entry, surroundings))
+  const problems = parsed.flatMap((entry, index) =>
+    'problems' in entry ? entry.problems.map((why) => nth('entry', index, parsed, why)) : [],
+  )
+  if (problems.length > 0) return { problems }
+  return fine([...new Set(parsed.flatMap((entry) => ('value' in entry ? entry.value.origin : [])))])
+}
+
+export const frameAncestors: Parser<readonly string[]> = (text) => {
+  const parsed = parseFrameAncestors(text)
+  return 'problem' in parsed ? wrong(parsed.problem) : fine(parsed.sources)
+}
+
+/** Addresses and CIDRs, not of everyone: anyone could then say where a request comes from. */
+export const proxies: Parser<readonly string[]> = (text) => {
+  const entries = text.split(/[\s,]+/).filter((entry) => entry !== '')
+  const problems = entries.flatMap((entry) => {
+    if (/\/0+$/.test(entry)) return [`must not believe everyone, as ${JSON.stringify(entry)} does`]
+    return isRange(entry)
+      ? []
+      : [`must list addresses or CIDRs: ${JSON.stringify(entry)} is neither`]
+  })
+  return problems.length > 0 ? { problems } : fine(entries)
+}
+
+function isRange(entry: string): boolean {
+  // proxy-addr takes 010.0.0.1 for 8.0.0.1 and 10 for 0.0.0.10.
+  if (isIP(entry.replace(/\/.*$/, '')) === 0) return false
+  try {
+    proxyaddr.compile(entry)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The PEM text of a file of certificates. */
+export const certificates: Parser<string> = (path, { readFile, now }) => {
+  const read = readText(path, readFile)
+  if ('problems' in read) return read
+  const blocks = read.value.match(/-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs) ?? []
+  if (blocks.length === 0) return wrong('names a file without a PEM certificate')
+  const problems: string[] = []
+  const warnings: string[] = []
+  blocks.forEach((block, index) => {
+    try {
+      const { validFromDate, validToDate } = new X509Certificate(block)
+      if (now > validToDate.getTime()) {
+        warnings.push(nth('certificate', index, blocks, `expired on ${validToDate.toISOString()}`))
+      } else if (now < validFromDate.getTime()) {
+        const from = `is not valid before ${validFromDate.toISOString()}`
+        warnings.push(nth('certificate', index, blocks, from))
+      }
+    } catch {
+      problems.push(nth('certificate', index, blocks, 'cannot be parsed'))
+    }
+  })
+  return problems.length > 0 ? { problems } : { value: read.value, warnings }
+}
+
+/** The PEM text of a file with a private key. */
+export const privateKey: Parser<string> = (path, { readFile }) => {
+  const read = readText(path, readFile)
+  if ('problems' in read) return read
+  try {
+    createPrivateKey(read.value)
+    return read
+  } catch {
+    return wrong('names a file without an unencrypted PEM private key')
+  }
+}
+
+/** A system error's code, such as ENOENT. */
+export function errorCode(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : null
+}
+
+export function readText(path: string, readFile: Surroundings['readFile']): Parsed<string> {
+  try {
+    return fine(readFile(path))
+  } catch (error) {
+    return wrong(`must name a file that can be read (${errorCode(error) ?? 'unknown error'})`)
+  }
+}
+
+function measure(text: string, units: Readonly<Record<string, number>>): number | null {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)([a-z]*)$/.exec(text) ?? []
+  const factor = Object.hasOwn(units, unit) ? units[unit] : undefined
+  if (digits === undefined || factor === undefined) return null
+  const value = Math.round(Number(digits) * factor)
+  return Number.isSafeInteger(value) ? value : null
+}
+
+export function nth(noun: string, index: number, all: readonly unknown[], what: string): string {
+  return all.length === 1 ? what : `(${noun} ${index + 1} of ${all.length}) ${what}`
+}
+
+export function fine<T>(value: T): { readonly value: T; readonly warnings: readonly string[] } {
+  return { value, warnings: [] }
+}
+
+export function wrong(problem: string): { readonly problems: readonly string[] } {
+  return { problems: [problem] }
+}
