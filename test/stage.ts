@@ -9,7 +9,7 @@ import { createLog } from '../src/observe/log.ts'
 import { type Serving, serve } from '../src/serve.ts'
 import { readConfig } from '../src/settings.ts'
 
-export const secret = 'a shared secret of 256 bits, as text'
+export const secret = 'a-shared-secret-of-256-bits-as-text'
 export const ids = { userId: 'agent-7', sessionId: 'session-1', URLToken: 'f38791ae' } as const
 export const inAnHour = (): number => Math.floor(Date.now() / 1000) + 3600
 
