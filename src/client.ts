@@ -25,7 +25,7 @@ export function clientReader(trusted: readonly string[], scheme: 'http' | 'https
   return (request) => {
     const { headers } = request
     const remote = request.socket.remoteAddress ?? ''
-    const host = headers.host ?? ''
+    const host = headers.host ?? headers[':authority']?.toString() ?? ''
     if (!trusts(remote, 0)) {
       return { ip: remote, addresses: remote, scheme, host, requestId: randomUUID() }
     }

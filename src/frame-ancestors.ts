@@ -65,7 +65,7 @@ function parseSource(written: string): string | { readonly problem: string } {
   if (authority.startsWith('[')) return { problem: 'is an IPv6 address, which CSP does not know' }
 
   const [, wildcard = '', name = '', port] =
-    /^(\*\.)?([^*:@%]+)(?::(\*|\d{1,5}))?$/u.exec(authority) ?? []
+    /^(\*\.)?((?:[a-z0-9.-]|\P{ASCII})+)(?::(\*|\d{1,5}))?$/iu.exec(authority) ?? []
   const host = domainToASCII(name)
   // URL parsers read 127.1 and 0x7f.1 as addresses; a browser's CSP parser takes them literally.
   const address = isIPv4(host)

@@ -1,5 +1,5 @@
 import { hkdfSync } from 'node:crypto'
-import jwt from '@fastify/jwt'
+import jwt, { type FastifyJWTOptions } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
 import type { Jwt, Key } from './access/token.ts'
 import type { ContactCenter } from './settings.ts'
@@ -11,21 +11,21 @@ import type { ContactCenter } from './settings.ts'
 export async function createKeys(
   app: FastifyInstance,
   contactCenter: ContactCenter,
-): Promise<Key[]> {
-  return Promise.all(
-    contactCenter.secrets.map(async (secret) => {
-      // RFC 5869. A key of its own for sessions: no token is a session, and no session a token.
-      const derived = hkdfSync('sha256', secret, '', 'copilot-gateway session cookie', 32)
-      const tokens = await createCodec(app, secret)
-      const sessions = await createCodec(app, Buffer.from(derived))
-      return {
-        contactCenter,
-        verifyToken: tokens.verify,
-        verifySession: sessions.verify,
-        signSession: sessions.sign,
-      }
-    }),
-  )
+): Promise<readonly Key[]> {
+  const keys: Key[] = []
+  for (const secret of contactCenter.secrets) {
+    // RFC 5869. A key of its own for sessions: no token is a session, and no session a token.
+    const derived = hkdfSync('sha256', secret, '', 'copilot-gateway session cookie', 32)
+    const tokens = await createCodec(app, secret)
+    const sessions = await createCodec(app, Buffer.from(derived))
+    keys.push({
+      contactCenter,
+      verifyToken: tokens.verify,
+      verifySession: sessions.verify,
+      signSession: sessions.sign,
+    })
+  }
+  return keys
 }
 
 interface Codec {
@@ -34,33 +34,35 @@ interface Codec {
 }
 
 async function createCodec(app: FastifyInstance, secret: Buffer): Promise<Codec> {
-  let codec: Codec | null = null
-  // A scope each: the plugin keeps one secret per scope.
+  // A scope each: @fastify/jwt keeps one secret a scope.
+  const scopes: FastifyInstance[] = []
   await app.register(async (scope) => {
-    await scope.register(jwt, {
-      secret,
-      sign: { algorithm: 'HS256', noTimestamp: true },
-      // The times are judged by access/, which is given the clock.
-      verify: {
-        algorithms: ['HS256'],
-        complete: true,
-        ignoreExpiration: true,
-        ignoreNotBefore: true,
-      },
-    })
-    const { sign, verify } = scope.jwt
-    codec = {
-      sign: (claims) => sign(claims),
-      verify(text) {
-        try {
-          const { header, payload }: Jwt = verify(text)
-          return { header, payload }
-        } catch {
-          return null
-        }
-      },
-    }
+    await scope.register(jwt, options(secret))
+    scopes.push(scope)
   })
-  if (codec === null) throw new Error('@fastify/jwt did not register')
-  return codec
+  const { sign, verify } = (scopes[0] ?? app).jwt
+  return {
+    sign: (claims) => sign(claims),
+    verify(text) {
+      try {
+        return verify<Jwt>(text)
+      } catch {
+        return null
+      }
+    },
+  }
+}
+
+/** The times are judged by access/, which is given the clock. */
+function options(secret: Buffer): FastifyJWTOptions {
+  return {
+    secret,
+    sign: { algorithm: 'HS256', noTimestamp: true },
+    verify: {
+      algorithms: ['HS256'],
+      complete: true,
+      ignoreExpiration: true,
+      ignoreNotBefore: true,
+    },
+  }
 }

@@ -108,8 +108,10 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   forward(path: string): void {
     const { upstream } = this.#carrier
     const { decision: grant, client } = this.#decided
-    if (!grant.allow) return this.refuse(grant.reason)
-    if (this.#body.isTooLarge) return this.refuse('body-too-large')
+    if (!grant.allow || this.#body.isTooLarge) {
+      this.refuse(grant.allow ? 'body-too-large' : grant.reason)
+      return
+    }
     const { origin } = hostFor(upstream, grant.path)
     const headers = requestHeaders(this.#request.rawHeaders, grant, client, origin)
     const options = {
@@ -210,7 +212,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     this.#error = 'code' in error ? String(error.code) : error.name
-    this.#giveUp('upstream-unreachable', 'upstream')
+    const late = this.#error === 'UND_ERR_CONNECT_TIMEOUT'
+    this.#giveUp(late ? 'upstream-timeout' : 'upstream-unreachable', 'upstream')
   }
 
   onRequestUpgrade(
@@ -228,7 +231,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     if (!acceptsHandshake(this.#request, headers, extensions)) {
       upstream.on('error', () => {}).destroy()
       this.#error = 'WS_HANDSHAKE'
-      return this.#giveUp('upstream-unreachable', 'upstream')
+      this.#giveUp('upstream-unreachable', 'upstream')
+      return
     }
     const { open, messageLimit } = this.#carrier
     const { socket, head } = this.#upgrade

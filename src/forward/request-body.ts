@@ -88,7 +88,9 @@ export class RequestBody {
 
 /** Whether a request has a body to be carried (RFC 9112 §6.3; HTTP/2 needs no length). */
 function hasBody(request: IncomingMessage): boolean {
-  if ('stream' in request) return !(flag(request.stream, 'endAfterHeaders') === true)
+  // The parser has let go of an upgrade: whatever follows is no body.
+  if (flag(request, 'upgrade') === true) return false
+  if ('stream' in request) return flag(request.stream, 'endAfterHeaders') !== true
   const { 'content-length': length, 'transfer-encoding': coding } = request.headers
   return coding !== undefined || Number(length ?? 0) > 0
 }
@@ -98,6 +100,7 @@ function isWhole(request: IncomingMessage): boolean {
   return request.complete && !('stream' in request && flag(request.stream, 'rstCode'))
 }
 
-function flag(stream: unknown, name: 'endAfterHeaders' | 'rstCode'): unknown {
-  return typeof stream === 'object' && stream !== null ? Reflect.get(stream, name) : undefined
+/** What Node's types don't say of a request or its HTTP/2 stream. */
+function flag(object: unknown, name: 'upgrade' | 'endAfterHeaders' | 'rstCode'): unknown {
+  return typeof object === 'object' && object !== null ? Reflect.get(object, name) : undefined
 }

@@ -1,0 +1,200 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import jsonwebtoken from 'jsonwebtoken'
+import t from 'tap'
+
+const cli = fileURLToPath(new URL('../src/cli.ts', import.meta.url))
+const secret = '0123456789abcdef'.repeat(4)
+const needed = {
+  COPILOT_URL: 'https://copilot.example',
+  JWT_SECRET: `hex:${secret}`,
+  FRAME_ANCESTORS: 'cc.example',
+  REQUIRE_EXP: 'true',
+}
+const who = ['--user', 'U', '--session', 'S', '--url-token', 'T'] as const
+type Env = Readonly<Record<string, string>>
+
+/** A directory without a .env file. */
+const empty = t.testdir({})
+
+function begin(args: readonly string[], env: Env, cwd = empty): ChildProcess {
+  return spawn(process.execPath, [cli, ...args], {
+    cwd,
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
+
+async function run(args: readonly string[], env: Env = {}, cwd = empty) {
+  const child = begin(args, env, cwd)
+  const [stdout, stderr, [code]] = await Promise.all([
+    child.stdout ? text(child.stdout) : '',
+    child.stderr ? text(child.stderr) : '',
+    once(child, 'exit'),
+  ])
+  return { stdout, stderr, code }
+}
+
+t.test('what is wrong with the settings goes to stderr, all of it', async (t) => {
+  const problems = [
+    /^COPILOT_URL is required: /m,
+    /^JWT_SECRET has 5 bytes, but HS256 needs 32: /m,
+    /^PORT must be a port from 0 to 65535/m,
+  ]
+  const env = { JWT_SECRET: 'short', PORT: 'x' }
+  for (const args of [['check'], ['start'], []]) {
+    const { stdout, stderr, code } = await run(args, env)
+    t.equal(code, 1, args.join())
+    t.equal(stdout, '')
+    for (const problem of problems) t.match(stderr, problem)
+    t.equal(/npm run demo/.test(stderr), args[0] !== 'check', 'start names the demo')
+    t.notMatch(stderr, / at .*\.ts:/, 'no stack')
+  }
+})
+
+t.test('check says what every setting is and shows no secret', async (t) => {
+  const { stdout, stderr, code } = await run(['check'], {
+    ...needed,
+    JWT_SECRET: `${needed.JWT_SECRET} ${secret}`,
+    COPILOT_URL: 'https://Copilot.example/base/',
+    PUBLIC_URL: 'https://gateway.example/',
+  })
+  t.equal(code, 0)
+  t.equal(stderr, '')
+  t.match(stdout, /^COPILOT_URL +https:\/\/copilot\.example\/base$/m)
+  t.match(stdout, /^COPILOT_API_URL +https:\/\/copilot\.example$/m)
+  t.match(stdout, /^JWT_SECRET +2 \(32 bytes, 64 bytes\)$/m)
+  t.match(stdout, /^FRAME_ANCESTORS +https:\/\/cc\.example$/m)
+  t.match(stdout, /^PUBLIC_URL +https:\/\/gateway\.example$/m)
+  t.match(stdout, /^PORT +8080$/m)
+  t.match(stdout, /^TLS_CERT_FILE +none$/m)
+  t.match(stdout, /^JWT_SECRET \(secret 2 of 2\) looks like hex/m, 'the warnings')
+  t.notMatch(stdout, secret)
+  const calm = await run(['check'], { ...needed, FRAME_ANCESTORS: "'none'" })
+  t.match(calm.stdout, /^FRAME_ANCESTORS +'none'$/m)
+  t.match(calm.stdout, /^PUBLIC_URL +from Host$/m)
+  t.notMatch(calm.stdout, /Warnings/)
+})
+
+t.test('.env is read, and the environment wins', async (t) => {
+  const written = Object.entries({ ...needed, PORT: '1', HOST: '::1', COPILOT_TOKEN: secret })
+  const cwd = t.testdir({ '.env': `\uFEFF${written.map((pair) => pair.join('=')).join('\n')}\n` })
+  const { stdout, code } = await run(['check'], { PORT: '2' }, cwd)
+  t.equal(code, 0)
+  t.match(stdout, /^COPILOT_URL +https:\/\/copilot\.example\/$/m)
+  t.match(stdout, /^HOST +::1$/m)
+  t.match(stdout, /^PORT +2$/m)
+  t.match(stdout, /^COPILOT_TOKEN in \.env is no setting of the gateway$/m)
+  t.notMatch(stdout, secret)
+
+  const unreadable = t.testdir({ '.env': {} })
+  for (const args of [['check'], ['start'], ['link', ...who]]) {
+    const refused = await run(args, needed, unreadable)
+    t.equal(refused.code, 1, args[0] ?? '')
+    t.match(refused.stderr, /^\.env must be a file that can be read \(EISDIR\)$/m)
+  }
+})
+
+t.test('a secret comes from a file', async (t) => {
+  const cwd = t.testdir({ secret: `${needed.JWT_SECRET}\n` })
+  const env = { ...needed, JWT_SECRET: '', JWT_SECRET_FILE: 'secret' }
+  t.match((await run(['check'], env, cwd)).stdout, /^JWT_SECRET +1 \(32 bytes\)$/m)
+  const absent = await run(['check'], env)
+  t.equal(absent.stderr, 'JWT_SECRET_FILE must name a file that can be read (ENOENT)\n')
+})
+
+t.test('link prints one signed URL and nothing else', async (t) => {
+  const key = Buffer.from(secret, 'hex')
+  const rows: readonly (readonly [string, readonly string[], Env, string])[] = [
+    ['the default address', [], {}, 'http://127.0.0.1:8080/'],
+    ['HOST and PORT', [], { HOST: 'gw.example', PORT: '81' }, 'http://gw.example:81/'],
+    ['an IPv6 HOST', [], { HOST: '::1' }, 'http://[::1]:8080/'],
+    ['any address', [], { HOST: '0.0.0.0' }, 'http://localhost:8080/'],
+    ['TLS', [], { TLS_CERT_FILE: 'cert.pem' }, 'https://127.0.0.1:8080/'],
+    ['PUBLIC_URL', [], { PUBLIC_URL: 'https://a.example https://b.example' }, 'https://a.example/'],
+    ['--base', ['--base', 'https://c.example/d/'], { PORT: '0' }, 'https://c.example/d'],
+  ]
+  for (const [name, args, env, base] of rows) {
+    const { JWT_SECRET } = needed
+    const { stdout, stderr, code } = await run(['link', ...who, ...args], { JWT_SECRET, ...env })
+    t.equal(code, 0, name)
+    t.equal(stderr, '')
+    const [url = '', rest] = stdout.split('\n')
+    t.equal(rest, '')
+    t.equal(url.replace(/auth=.*/, 'auth='), `${base}?userId=U&sessionId=S&URLToken=T&auth=`)
+    const claims = Object(jsonwebtoken.verify(new URL(url).searchParams.get('auth') ?? '', key))
+    t.match(claims, { userId: 'U', sessionId: 'S', URLToken: 'T' })
+    t.equal(claims.exp - claims.iat, 8 * 3600, 'eight hours')
+  }
+  const env = { JWT_SECRET: `${needed.JWT_SECRET} utf8:${secret}` }
+  const { stdout } = await run(['link', ...who, '--expires', '1m'], env)
+  const claims = Object(jsonwebtoken.verify(stdout.trim().split('auth=')[1] ?? '', key))
+  t.equal(claims.exp - claims.iat, 60, 'signed with the newest secret, for as long as asked')
+})
+
+t.test('link needs a secret and an address', async (t) => {
+  const { JWT_SECRET } = needed
+  const bare = await run(['link', ...who])
+  t.equal(bare.code, 1)
+  t.match(bare.stderr, /^JWT_SECRET is required/)
+  const wrong = await run(['link', ...who], { JWT_SECRET, PORT: 'x', HOST: 'a b' })
+  t.equal(wrong.code, 1)
+  t.match(wrong.stderr, /^HOST .*\nPORT .*\n$/)
+  const unknown = await run(['link', ...who], { JWT_SECRET, PORT: '0' })
+  t.equal(unknown.code, 2)
+  t.match(unknown.stderr, /^link needs --base, since PORT is 0$/m)
+})
+
+t.test('wrong usage', async (t) => {
+  const rows: readonly (readonly [string, readonly string[], RegExp])[] = [
+    ['no such command', ['stop'], /^There is no command stop$/m],
+    ['no such option', ['--port', '1'], /^Unknown option '--port'/m],
+    ['an option of another command', ['check', '--user', 'U'], /^Unknown option '--user'/m],
+    ['one word too many', ['start', 'now'], /^Unexpected argument 'now'/m],
+    ['link of nobody', ['link'], /^link needs --user, --session and --url-token/m],
+    ['link of an empty name', ['link', ...who, '--user='], /^link needs --user/m],
+    ['an option without value', ['link', ...who, '--base'], /^Option '--base <value>' argument/m],
+    ['no base', ['link', ...who, '--base', 'gateway'], /^--base must be a URL of http or https/m],
+    ['no duration', ['link', ...who, '--expires', '8'], /^--expires must be a number and ms/m],
+    ['no time', ['link', ...who, '--expires', '1ms'], /^--expires must be 1000ms or more$/m],
+  ]
+  for (const [name, args, message] of rows) {
+    const { stdout, stderr, code } = await run(args, needed)
+    t.equal(code, 2, name)
+    t.equal(stdout, '')
+    t.match(stderr, message)
+    t.match(stderr, /^Usage: copilot-gateway /m)
+  }
+})
+
+t.test('help and version', async (t) => {
+  for (const args of [['--help'], ['-h'], ['link', '--help']]) {
+    const { stdout, stderr, code } = await run(args)
+    t.equal(code, 0, args.join(' '))
+    t.match(stdout, /^Usage: copilot-gateway /)
+    t.equal(stderr, '')
+  }
+  const { stdout, code } = await run(['--version'])
+  t.equal(code, 0)
+  t.match(stdout, /^\d+\.\d+\.\d+\n$/)
+})
+
+/** A started gateway: its log lines so far, as soon as it listens. */
+async function started(t: Tap.Test, env: Env) {
+  const child = begin(['start'], { ...needed, PORT: '0', ...env })
+  t.teardown(() => child.kill('SIGKILL'))
+  const exit = once(child, 'exit')
+  const log: { readonly event: string; readonly addresses?: readonly string[] }[] = []
+  if (child.stdout) {
+    for await (const line of createInterface({ input: child.stdout })) {
+      log.push(JSON.parse(line))
+      if (log.at(-1)?.event === 'listening') break
+    }
+  }
+  return { child, exit, log, address: log.at(-1)?.addresses?.[0] ?? '' }
+}
