@@ -1,5 +1,7 @@
+/** Whom the links are for. */
+export const agent = { userId: 'dana.whitfield', name: 'Dana Whitfield' } as const
+
 export interface Conversation {
-  readonly userId: string
   readonly sessionId: string
   readonly topic: string
   readonly customer: {
@@ -29,7 +31,6 @@ export interface Line {
 
 export const conversations: readonly [Conversation, Conversation, Conversation] = [
   {
-    userId: 'customer-1187',
     sessionId: 'chat-2041',
     topic: 'Refund for a cancelled train',
     customer: {
@@ -80,7 +81,6 @@ export const conversations: readonly [Conversation, Conversation, Conversation] 
     ],
   },
   {
-    userId: 'customer-3052',
     sessionId: 'chat-2042',
     topic: 'Bag left on a train',
     customer: {
@@ -120,7 +120,6 @@ export const conversations: readonly [Conversation, Conversation, Conversation] 
     ],
   },
   {
-    userId: 'customer-4410',
     sessionId: 'chat-2043',
     topic: 'Seat reservation',
     customer: {

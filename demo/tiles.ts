@@ -13,7 +13,7 @@ export const config = {
 export function identityTile({ customer }: Conversation): string {
   const rows = [
     ['Name', customer.name],
-    ['Customer number', customer.number],
+    ['Number', customer.number],
     ['Customer since', customer.since],
     ['Ticket', customer.ticket],
     ['Languages', customer.language],

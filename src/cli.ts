@@ -7,7 +7,7 @@ import { demo } from './commands/demo.ts'
 import { link } from './commands/link.ts'
 import { start } from './commands/start.ts'
 import { usage, wrongUsage } from './commands/usage.ts'
-import { errorCode } from './setting-parsers.ts'
+import { errorCode } from './settings/parsers.ts'
 
 process.exitCode = await run(process.argv.slice(2))
 
@@ -38,8 +38,8 @@ function print(text: string): 0 {
 }
 
 function version(): string {
-  // Compiled, this file lies one folder deeper.
-  const path = findPackageJSON(import.meta.url)
-  const manifest: { readonly version?: string } = path && JSON.parse(readFileSync(path, 'utf8'))
-  return manifest.version ?? ''
+  // Found from here upwards: compiled, this file lies one folder deeper.
+  const path = String(findPackageJSON(import.meta.url))
+  const manifest: { readonly version: string } = JSON.parse(readFileSync(path, 'utf8'))
+  return manifest.version
 }

@@ -8,15 +8,15 @@ import { type AccessRequest, decide, type Gate } from './access/access.ts'
 import type { Decision, Reason, Subject } from './access/decision.ts'
 import { type Client, clientReader, originOf } from './client.ts'
 import { type Carrier, Exchange, type Upgrade } from './forward/exchange.ts'
+import { framedBy } from './forward/frame-ancestors.ts'
 import { isHandshake } from './forward/handshake.ts'
 import { OpenExchanges } from './forward/open.ts'
 import { pairs } from './forward/request-headers.ts'
 import { createUpstream, hostFor } from './forward/upstream.ts'
-import { framedBy } from './frame-ancestors.ts'
 import { createKeys } from './keys.ts'
 import { createAudit } from './observe/audit.ts'
 import { refusal } from './refusal.ts'
-import type { Config, ContactCenter } from './settings.ts'
+import type { Config, ContactCenter } from './settings/config.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

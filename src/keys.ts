@@ -2,7 +2,7 @@ import { hkdfSync } from 'node:crypto'
 import jwt, { type FastifyJWTOptions } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
 import type { Jwt, Key } from './access/token.ts'
-import type { ContactCenter } from './settings.ts'
+import type { ContactCenter } from './settings/config.ts'
 
 /**
  * One synchronous verifier and signer per secret, made once. An asynchronous key function would have

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Logger } from 'pino'
 import type { Reason } from './access/decision.ts'
 import { createGateway, type Gateway } from './gateway.ts'
-import type { Config } from './settings.ts'
+import type { Config } from './settings/config.ts'
 
 export interface Serving {
   /** Where the gateway listens, as origins. */

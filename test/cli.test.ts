@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
-import { text } from 'node:stream/consumers'
+import { createServer, type Server } from 'node:http'
+import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import jsonwebtoken from 'jsonwebtoken'
-import t from 'tap'
+import t, { type Test } from 'tap'
 
 const cli = fileURLToPath(new URL('../src/cli.ts', import.meta.url))
 const secret = '0123456789abcdef'.repeat(4)
@@ -22,16 +22,18 @@ type Env = Readonly<Record<string, string>>
 /** A directory without a .env file. */
 const empty = t.testdir({})
 
-function begin(args: readonly string[], env: Env, cwd = empty): ChildProcess {
-  return spawn(process.execPath, [cli, ...args], {
+/** `preload` is a module that runs before the command. */
+function begin(args: readonly string[], env: Env, cwd = empty, preload = ''): ChildProcess {
+  const module = `data:text/javascript,${encodeURIComponent(preload)}`
+  return spawn(process.execPath, ['--import', module, cli, ...args], {
     cwd,
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
 }
 
-async function run(args: readonly string[], env: Env = {}, cwd = empty) {
-  const child = begin(args, env, cwd)
+async function run(args: readonly string[], env: Env = {}, cwd = empty, preload = '') {
+  const child = begin(args, env, cwd, preload)
   const [stdout, stderr, [code]] = await Promise.all([
     child.stdout ? text(child.stdout) : '',
     child.stderr ? text(child.stderr) : '',
@@ -119,7 +121,7 @@ t.test('link prints one signed URL and nothing else', async (t) => {
     ['PUBLIC_URL', [], { PUBLIC_URL: 'https://a.example https://b.example' }, 'https://a.example/'],
     ['--base', ['--base', 'https://c.example/d/'], { PORT: '0' }, 'https://c.example/d'],
   ]
-  for (const [name, args, env, base] of rows) {
+  const printed = rows.map(async ([name, args, env, base]) => {
     const { JWT_SECRET } = needed
     const { stdout, stderr, code } = await run(['link', ...who, ...args], { JWT_SECRET, ...env })
     t.equal(code, 0, name)
@@ -130,7 +132,8 @@ t.test('link prints one signed URL and nothing else', async (t) => {
     const claims = Object(jsonwebtoken.verify(new URL(url).searchParams.get('auth') ?? '', key))
     t.match(claims, { userId: 'U', sessionId: 'S', URLToken: 'T' })
     t.equal(claims.exp - claims.iat, 8 * 3600, 'eight hours')
-  }
+  })
+  await Promise.all(printed)
   const env = { JWT_SECRET: `${needed.JWT_SECRET} utf8:${secret}` }
   const { stdout } = await run(['link', ...who, '--expires', '1m'], env)
   const claims = Object(jsonwebtoken.verify(stdout.trim().split('auth=')[1] ?? '', key))
@@ -163,13 +166,14 @@ t.test('wrong usage', async (t) => {
     ['no duration', ['link', ...who, '--expires', '8'], /^--expires must be a number and ms/m],
     ['no time', ['link', ...who, '--expires', '1ms'], /^--expires must be 1000ms or more$/m],
   ]
-  for (const [name, args, message] of rows) {
+  const refusals = rows.map(async ([name, args, message]) => {
     const { stdout, stderr, code } = await run(args, needed)
     t.equal(code, 2, name)
     t.equal(stdout, '')
     t.match(stderr, message)
     t.match(stderr, /^Usage: copilot-gateway /m)
-  }
+  })
+  await Promise.all(refusals)
 })
 
 t.test('help and version', async (t) => {
@@ -184,17 +188,134 @@ t.test('help and version', async (t) => {
   t.match(stdout, /^\d+\.\d+\.\d+\n$/)
 })
 
-/** A started gateway: its log lines so far, as soon as it listens. */
-async function started(t: Tap.Test, env: Env) {
+t.test('start says where it listens, and ends in order at a signal', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const { child, exit, lines, address } = await listening(t, { REQUIRE_EXP: 'false' })
+    t.match(lines[0], { event: 'setting-warning', setting: 'REQUIRE_EXP', level: 40 })
+    t.match(address, /^http:\/\/127\.0\.0\.1:\d+$/)
+    t.equal((await fetch(address)).status, 401)
+    child.kill(signal)
+    t.strictSame(await exit, [0, null], signal)
+  }
+})
+
+t.test('a second signal ends the gateway at once', async (t) => {
+  const upstream = createServer()
+  t.teardown(() => upstream.closeAllConnections())
+  t.teardown(() => upstream.close())
+  await once(upstream.listen(0, '127.0.0.1'), 'listening')
+  const env = { COPILOT_URL: `http://127.0.0.1:${portOf(upstream)}`, UPSTREAM_TIMEOUT: '1h' }
+  const { child, exit, address } = await listening(t, { ...env, DRAIN_TIMEOUT: '1h' })
+  const link = await run(['link', ...who, '--base', address], needed)
+  const answer = t.rejects(fetch(link.stdout.trim()), 'the request under way is cut')
+  await once(upstream, 'request')
+  child.kill('SIGINT')
+  await refused(Number(new URL(address).port))
+  t.equal(child.exitCode, null, 'it waits for the request under way')
+  child.kill('SIGTERM')
+  t.strictSame(await exit, [143, null])
+  await answer
+})
+
+t.test('an address that is taken ends start in one line', async (t) => {
+  const taken = createServer()
+  t.teardown(() => taken.close())
+  await once(taken.listen(0, '127.0.0.1'), 'listening')
+  const port = portOf(taken)
+  const { stdout, stderr, code } = await run(['start'], { ...needed, PORT: `${port}` })
+  t.equal(code, 1)
+  t.equal(stdout, '')
+  t.equal(
+    stderr,
+    `Cannot listen on HOST 127.0.0.1, PORT ${port}: EADDRINUSE, something else listens there\n`,
+  )
+  const nowhere = await run(['start'], { ...needed, HOST: '192.0.2.1', LOG_LEVEL: 'silent' })
+  t.equal(nowhere.code, 1)
+  t.equal(nowhere.stderr, 'Cannot listen on HOST 192.0.2.1, PORT 8080: EADDRNOTAVAIL\n')
+})
+
+t.test('demo runs the demo, or says what it needs', async (t) => {
+  const rows: readonly (readonly [string, string, number, string, RegExp])[] = [
+    ['it runs', `export const runDemo = async () => console.log('runs')`, 0, 'runs\n', /^$/],
+    [
+      'a package is missing',
+      `import 'no-such-package'; export const runDemo = () => {}`,
+      1,
+      '',
+      /^The demo needs the development dependencies: run npm ci first\.\n$/,
+    ],
+    ['it fails', `export const runDemo = () => { throw Error('broken') }`, 1, '', /Error: broken/],
+  ]
+  for (const [name, source, code, stdout, stderr] of rows) {
+    const preload = `
+      import { registerHooks } from 'node:module'
+      const source = ${JSON.stringify(source)}
+      const format = 'module'
+      registerHooks({
+        resolve: (name, from, next) =>
+          name.endsWith('/demo/main.ts')
+            ? { url: new URL(name, from.parentURL).href, format, shortCircuit: true }
+            : next(name, from),
+        load: (url, from, next) =>
+          url.endsWith('/demo/main.ts') ? { format, source, shortCircuit: true } : next(url, from),
+      })`
+    const result = await run(['demo'], {}, empty, preload)
+    t.equal(result.code, code, name)
+    t.equal(result.stdout, stdout)
+    t.match(result.stderr, stderr)
+  }
+})
+
+t.test('a fault of the gateway is not taken for one of its user', async (t) => {
+  const rows: readonly (readonly [string, string])[] = [
+    ['check', `process.stdout.write = () => { throw new Error('broken') }`],
+    [
+      'start',
+      `import { Server } from 'node:net'
+       Server.prototype.listen = () => { throw new Error('broken') }`,
+    ],
+  ]
+  for (const [command, preload] of rows) {
+    const { stderr, code } = await run([command], needed, empty, preload)
+    t.equal(code, 1, command)
+    t.match(stderr, /^Error: broken\n +at /m)
+    t.notMatch(stderr, /Usage|HOST/)
+  }
+})
+
+/** A started gateway and its log lines, as soon as it listens. */
+async function listening(t: Test, env: Env) {
   const child = begin(['start'], { ...needed, PORT: '0', ...env })
   t.teardown(() => child.kill('SIGKILL'))
   const exit = once(child, 'exit')
-  const log: { readonly event: string; readonly addresses?: readonly string[] }[] = []
-  if (child.stdout) {
-    for await (const line of createInterface({ input: child.stdout })) {
-      log.push(JSON.parse(line))
-      if (log.at(-1)?.event === 'listening') break
-    }
+  const lines: unknown[] = []
+  const address = await new Promise<string>((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`start ended with ${code}`)))
+    if (child.stdout === null) return
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const entry: { readonly event: string; readonly addresses: readonly string[] } =
+        JSON.parse(line)
+      lines.push(entry)
+      if (entry.event === 'listening') resolve(entry.addresses[0] ?? '')
+    })
+  })
+  return { child, exit, lines, address }
+}
+
+/** Resolves once nothing listens on a port of this machine any more. */
+async function refused(port: number): Promise<void> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+  } catch {
+    return
   }
-  return { child, exit, log, address: log.at(-1)?.addresses?.[0] ?? '' }
+  socket.destroy()
+  await once(socket, 'close')
+  return refused(port)
+}
+
+function portOf(server: Server): number {
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
 }

@@ -2,12 +2,24 @@
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import {
+  type Agent,
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  request as startRequest,
+} from 'node:http'
+import {
+  type AddressInfo,
+  connect,
+  createServer as createSocketServer,
+  type Socket,
+} from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createLog } from '../src/observe/log.ts'
 import { type Serving, serve } from '../src/serve.ts'
-import { readConfig } from '../src/settings.ts'
+import { readConfig } from '../src/settings/config.ts'
 
 export const secret = 'a-shared-secret-of-256-bits-as-text'
 export const ids = { userId: 'agent-7', sessionId: 'session-1', URLToken: 'f38791ae' } as const
@@ -168,4 +180,174 @@ export async function exchange(port: number, bytes: string | Buffer): Promise<st
   socket.write(bytes, 'latin1')
   await once(socket, 'close')
   return Buffer.concat(chunks).toString('latin1')
+}
+
+export interface Asked {
+  readonly method?: string
+  /** Sent in this order and spelling; Host is the gateway's unless it is here. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
+  readonly body?: string | Buffer
+  /** None: a connection of its own, closed afterwards. */
+  readonly agent?: Agent
+}
+
+export interface Answer {
+  readonly status: number
+  readonly message: string
+  readonly headers: IncomingHttpHeaders
+  readonly rawHeaders: readonly string[]
+  readonly rawTrailers: readonly string[]
+  /** Latin-1: a character a byte. */
+  readonly body: string
+  /** False where it was cut short. */
+  readonly complete: boolean
+  /** 1xx answers that came before. */
+  readonly interim: readonly { readonly status: number; readonly headers: IncomingHttpHeaders }[]
+}
+
+/** Asks over HTTP/1.1 and resolves to all that came back; rejects where no answer did. */
+export function ask(origin: string, target = link(), asked: Asked = {}): Promise<Answer> {
+  const { hostname, port, host } = new URL(origin)
+  const { method = 'GET', headers = {}, body, agent = false } = asked
+  const named = Object.keys(headers).map((name) => name.toLowerCase())
+  const lines = Object.entries(headers).flatMap(([name, values]) =>
+    [values].flat().flatMap((value) => [name, value]),
+  )
+  if (!named.includes('host')) lines.unshift('Host', host)
+  const sized = ['content-length', 'transfer-encoding'].some((name) => named.includes(name))
+  if (!sized && (body !== undefined || !['GET', 'HEAD'].includes(method))) {
+    lines.push('Content-Length', String(Buffer.byteLength(body ?? '')))
+  }
+  return new Promise((resolve, reject) => {
+    const interim: { status: number; headers: IncomingHttpHeaders }[] = []
+    const request = startRequest({
+      host: hostname,
+      port,
+      method,
+      path: target,
+      headers: lines,
+      agent,
+    })
+    request.on('information', ({ statusCode: status, headers }) =>
+      interim.push({ status, headers }),
+    )
+    request.on('error', reject)
+    request.on('response', (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('error', () => {})
+      response.on('close', () => {
+        resolve({
+          status: response.statusCode ?? 0,
+          message: response.statusMessage ?? '',
+          headers: response.headers,
+          rawHeaders: response.rawHeaders,
+          rawTrailers: response.rawTrailers,
+          body: Buffer.concat(chunks).toString('latin1'),
+          complete: response.complete,
+          interim,
+        })
+      })
+    })
+    request.end(body)
+  })
+}
+
+/** The values of one header, a line each, from names and values in turn. */
+export function valuesOf(raw: readonly string[] | undefined, name: string): string[] {
+  const lines = raw ?? []
+  return lines.filter((_, i) => i % 2 === 1 && lines[i - 1]?.toLowerCase() === name.toLowerCase())
+}
+
+/** The audit line of one request, once it is written. */
+export async function auditOf(
+  gateway: Stage,
+  requestId: string | string[] | undefined,
+): Promise<Record<string, unknown>> {
+  for (let count = 1; ; count += 1) {
+    const lines = await gateway.audited(count)
+    const found = lines.find((line) => line['requestId'] === requestId)
+    if (found !== undefined) return found
+  }
+}
+
+/** The session cookie, as `name=value`, that a link's navigation is given. */
+export async function openSession(
+  gateway: Stage,
+  changes: Readonly<Record<string, string | null>> = {},
+): Promise<string> {
+  const { headers } = await ask(gateway.origin, link(changes))
+  const line = headers['set-cookie']?.find((one) => one.startsWith('__Host-copilot-'))
+  if (line === undefined) throw new Error('no session cookie')
+  return line.slice(0, line.indexOf(';'))
+}
+
+export interface SocketUpstream {
+  readonly origin: string
+  readonly port: number
+  /** Heads of the requests that arrived, as they came. */
+  readonly heads: readonly string[]
+}
+
+/** An upstream that answers with bytes: `answer` is called once a request's head is there. */
+export async function startSocketUpstream(
+  t: Scope,
+  answer: (socket: Socket, head: string, count: number) => void,
+): Promise<SocketUpstream> {
+  const heads: string[] = []
+  const sockets = new Set<Socket>()
+  const server = createSocketServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+    let text = ''
+    socket.on('data', (chunk: Buffer) => {
+      text += chunk.toString('latin1')
+      for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
+        const head = text.slice(0, end + 4)
+        text = text.slice(end + 4)
+        if (!/^[A-Z]+ \S+ HTTP\/1\.1\r\n/.test(head)) continue
+        heads.push(head)
+        answer(socket, head, heads.length)
+      }
+    })
+  })
+  const port = await listen(server)
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { origin: `http://127.0.0.1:${port}`, port, heads }
+}
+
+export interface RawAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/** Reads the answers in what `exchange` resolves to; the last one's body may go on to the end. */
+export function answersIn(text: string): RawAnswer[] {
+  const answers: RawAnswer[] = []
+  for (let rest = text; rest !== ''; ) {
+    const [, line = '', lines = ''] = /^(HTTP\/1\.1 .*)\r\n((?:.+\r\n)*)\r\n/.exec(rest) ?? []
+    if (line === '') throw new Error(`not an answer: ${JSON.stringify(rest.slice(0, 200))}`)
+    const headers = Object.fromEntries(
+      lines.split('\r\n').flatMap((one) => {
+        const colon = one.indexOf(':')
+        return colon < 0 ? [] : [[one.slice(0, colon).toLowerCase(), one.slice(colon + 1).trim()]]
+      }),
+    )
+    const status = Number(line.split(' ')[1])
+    rest = rest.slice(line.length + 2 + lines.length + 2)
+    const bodiless = status < 200 || status === 204 || status === 304
+    let length = Number(bodiless ? 0 : (headers['content-length'] ?? rest.length))
+    if (headers['transfer-encoding'] === 'chunked') {
+      length = rest.search(/(?:^|\r\n)0\r\n/)
+      length = rest.indexOf('\r\n\r\n', length) + 4
+    }
+    answers.push({ status, headers, body: rest.slice(0, length) })
+    rest = rest.slice(length)
+  }
+  return answers
 }

@@ -1,4 +1,4 @@
-import type { ContactCenter } from '../settings.ts'
+import type { ContactCenter } from '../settings/config.ts'
 
 /** Every reason to refuse, and the status the client sees of it. The client never sees the reason. */
 export const denials = {

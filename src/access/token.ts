@@ -1,4 +1,4 @@
-import type { ContactCenter } from '../settings.ts'
+import type { ContactCenter } from '../settings/config.ts'
 import type { Query } from './query.ts'
 
 /** One shared secret: it verifies a contact center's tokens and signs the sessions they open. */

@@ -1,5 +1,5 @@
-import { type Setting, settings } from '../setting-table.ts'
-import type { Config } from '../settings.ts'
+import type { Config } from '../settings/config.ts'
+import { type Setting, settings } from '../settings/table.ts'
 import { readSettings, sentence, wrongSettings } from './environment.ts'
 
 /** Says what every setting is, or everything that is wrong with them. */

@@ -1,4 +1,4 @@
-import { errorCode } from '../setting-parsers.ts'
+import { errorCode } from '../settings/parsers.ts'
 
 /** Runs the demo; it needs packages that a production install leaves out. */
 export async function demo(): Promise<0 | 1> {

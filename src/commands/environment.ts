@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
-import { errorCode, type Surroundings } from '../setting-parsers.ts'
-import type { Environment, Finding, Problems } from '../setting-reader.ts'
-import { type Setting, settings } from '../setting-table.ts'
-import { type Config, readConfig } from '../settings.ts'
+import { type Config, readConfig } from '../settings/config.ts'
+import { errorCode, type Surroundings } from '../settings/parsers.ts'
+import type { Environment, Finding, Problems } from '../settings/reader.ts'
+import { type Setting, settings } from '../settings/table.ts'
 
 /** What the process was told, and what is doubtful about it. */
 export interface Told {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Serving } from '../serve.ts'
-import { errorCode } from '../setting-parsers.ts'
-import type { Config } from '../settings.ts'
+import type { Config } from '../settings/config.ts'
+import { errorCode } from '../settings/parsers.ts'
 import { readSettings, sentence, wrongSettings } from './environment.ts'
 
 /** Runs the gateway until a signal ends it. */

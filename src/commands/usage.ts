@@ -1,4 +1,4 @@
-/** What the command line takes; `docs` and `--help` show it. */
+/** What the command line takes, as `--help` shows it. */
 export const usage = `Usage: copilot-gateway [command]
 
   start   Run the gateway (default). Settings come from the environment and from .env.

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Agent, buildConnector } from 'undici'
-import type { Config } from '../settings.ts'
+import type { Config } from '../settings/config.ts'
 
 /** The workspace's two hosts, and the connections to them. */
 export interface Upstream {

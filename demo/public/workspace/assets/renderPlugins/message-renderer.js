@@ -20,7 +20,10 @@ window.renderMessage = (html) => `<!doctype html>
     margin: 0; padding: 12px; overflow-wrap: anywhere;
     background: var(--surface); color: var(--text); font: 15px/1.45 system-ui, sans-serif;
   }
-  h2 { margin: 0 0 6px; font-size: 15px }
+  h2 {
+    position: sticky; top: 0; margin: -12px -12px 0; padding: 12px 12px 6px;
+    background: var(--surface); font-size: 15px;
+  }
   p { margin: 0 0 10px }
   p:last-of-type { margin-bottom: 0 }
   .quiet { color: var(--quiet) }

@@ -50,13 +50,15 @@ export function isLoopback(host: string): boolean {
 }
 
 function parseSource(written: string): string | { readonly problem: string } {
-  const keyword = written.toLowerCase()
-  if (keyword === "'self'") return "'self'"
-  if (keyword === "'none'") return { problem: 'must stand alone' }
-  if (keyword === 'self' || keyword === 'none') return { problem: 'must be in single quotes' }
+  const lower = written.toLowerCase()
+  if (lower === "'self'") return "'self'"
+  if (lower === "'none'") return { problem: 'must stand alone' }
+  if (lower === 'self' || lower === 'none') return { problem: 'must be in single quotes' }
 
-  const [, scheme, authority = '', rest = ''] =
-    /^(?:([a-z][a-z0-9+.-]*):\/\/)?([^/?#]*)(.*)$/iu.exec(written) ?? []
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//.exec(lower)?.[1]
+  const bare = scheme === undefined ? written : written.slice(`${scheme}://`.length)
+  const authority = bare.replace(/[/?#].*$/s, '')
+  const rest = bare.slice(authority.length)
   const bareScheme = scheme === undefined && authority.endsWith(':')
   if (authority === '' || bareScheme || /^\*(?::|$)/.test(authority)) {
     return { problem: 'would let any site frame: name a host' }
@@ -79,7 +81,7 @@ function parseSource(written: string): string | { readonly problem: string } {
   if (wildcard !== '' && !host.includes('.') && !loopback) {
     return { problem: 'covers a whole top-level domain: name the domain below it' }
   }
-  const protocol = scheme?.toLowerCase() ?? (loopback ? 'http' : 'https')
+  const protocol = scheme ?? (loopback ? 'http' : 'https')
   if (protocol !== 'https' && !(protocol === 'http' && loopback)) {
     return { problem: 'must be https (http is for loopback only)' }
   }

@@ -2,16 +2,16 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { LevelWithSilent } from 'pino'
-import { isLoopback } from './frame-ancestors.ts'
-import { errorCode, type Surroundings } from './setting-parsers.ts'
+import { isLoopback } from '../forward/frame-ancestors.ts'
+import { errorCode, type Surroundings } from './parsers.ts'
 import {
   createReader,
   type Environment,
   type Finding,
   type Problems,
   type Reader,
-} from './setting-reader.ts'
-import { type Setting, settings } from './setting-table.ts'
+} from './reader.ts'
+import { type Setting, settings } from './table.ts'
 
 /** Everything the gateway is told, as domain values. Durations are milliseconds, sizes are bytes. */
 export interface Config {

@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import proxyaddr from '@fastify/proxy-addr'
 import type { LevelWithSilent } from 'pino'
-import { parseFrameAncestors } from './frame-ancestors.ts'
+import { parseFrameAncestors } from '../forward/frame-ancestors.ts'
 
 /** What settings depend on beside their text. */
 export interface Surroundings {
@@ -92,12 +92,14 @@ export const origin: Parser<URL> = (text, surroundings) => {
 }
 
 export const origins: Parser<readonly string[]> = (text, surroundings) => {
-  const parsed = text.split(/\s+/).map((entry) => origin(entry, surroundings))
-  const problems = parsed.flatMap((entry, index) =>
-    'problems' in entry ? entry.problems.map((why) => nth('entry', index, parsed, why)) : [],
-  )
-  if (problems.length > 0) return { problems }
-  return fine([...new Set(parsed.flatMap((entry) => ('value' in entry ? entry.value.origin : [])))])
+  const values = new Set<string>()
+  const problems: string[] = []
+  text.split(/\s+/).forEach((entry, index, all) => {
+    const parsed = origin(entry, surroundings)
+    if ('value' in parsed) values.add(parsed.value.origin)
+    else problems.push(...parsed.problems.map((problem) => nth('entry', index, all, problem)))
+  })
+  return problems.length > 0 ? { problems } : fine([...values])
 }
 
 export const frameAncestors: Parser<readonly string[]> = (text) => {
@@ -191,7 +193,7 @@ export function nth(noun: string, index: number, all: readonly unknown[], what: 
   return all.length === 1 ? what : `(${noun} ${index + 1} of ${all.length}) ${what}`
 }
 
-export function fine<T>(value: T): { readonly value: T; readonly warnings: readonly string[] } {
+function fine<T>(value: T): { readonly value: T; readonly warnings: readonly string[] } {
   return { value, warnings: [] }
 }
 

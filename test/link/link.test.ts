@@ -1,7 +1,7 @@
 import { jwtVerify } from 'jose'
 import jsonwebtoken from 'jsonwebtoken'
 import t from 'tap'
-import { createLink } from '../src/link/link.ts'
+import { createLink } from '../../src/link/link.ts'
 
 const now = Date.UTC(2026, 0, 1) + 999
 const base = {

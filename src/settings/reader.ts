@@ -1,5 +1,5 @@
-import { readText, type Surroundings } from './setting-parsers.ts'
-import type { Setting } from './setting-table.ts'
+import { readText, type Surroundings } from './parsers.ts'
+import type { Setting } from './table.ts'
 
 /** What is wrong, or doubtful, about one setting: `message` goes on where its name ends. */
 export interface Finding {

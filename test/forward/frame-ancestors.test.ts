@@ -1,5 +1,5 @@
 import t from 'tap'
-import { framedBy, isLoopback, parseFrameAncestors } from '../src/frame-ancestors.ts'
+import { framedBy, isLoopback, parseFrameAncestors } from '../../src/forward/frame-ancestors.ts'
 
 t.test('sources are made exact', (t) => {
   const rows: readonly (readonly [string, string, readonly string[]])[] = [

@@ -1,5 +1,5 @@
 import { createPublicKey } from 'node:crypto'
-import { nth, type Parser, wrong } from './setting-parsers.ts'
+import { nth, type Parser, wrong } from './parsers.ts'
 
 /** Shared secrets, newest first. */
 export const sharedSecrets: Parser<readonly Buffer[]> = (text) => {
@@ -29,8 +29,8 @@ const keyProblem =
 const remedy = 'take hex: and what openssl rand -hex 32 prints'
 
 function decodeSecret(text: string): Buffer | { readonly problem: string } {
-  const [, prefix = '', encoded = ''] = /^(?:(hex|base64|utf8):)?(.*)$/iu.exec(text) ?? []
-  const encoding = prefix.toLowerCase()
+  const encoding = /^(?:hex|base64|utf8)(?=:)/.exec(text.toLowerCase())?.[0]
+  const encoded = encoding === undefined ? text : text.slice(encoding.length + 1)
   let value = Buffer.from(encoded)
   if (encoding === 'hex') {
     if (!/^(?:[0-9a-f]{2})*$/i.test(encoded)) return { problem: 'is not hex, two digits a byte' }

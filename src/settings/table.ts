@@ -14,8 +14,8 @@ import {
   privateKey,
   proxies,
   size,
-} from './setting-parsers.ts'
-import { sharedSecrets } from './shared-secrets.ts'
+} from './parsers.ts'
+import { sharedSecrets } from './secrets.ts'
 
 /** One of the gateway's settings, as its documentation shows it. */
 export interface Setting<T = unknown> {

@@ -1,8 +1,8 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import t from 'tap'
-import type { Finding } from '../src/setting-reader.ts'
-import { type Setting, settings } from '../src/setting-table.ts'
-import { type Config, readConfig } from '../src/settings.ts'
+import { type Config, readConfig } from '../../src/settings/config.ts'
+import type { Finding } from '../../src/settings/reader.ts'
+import { type Setting, settings } from '../../src/settings/table.ts'
 
 const now = Date.UTC(2026, 0, 1)
 const hex = '00112233445566778899aabbccddeeff'.repeat(2)

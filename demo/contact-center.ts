@@ -1,0 +1,188 @@
+import { randomBytes } from 'node:crypto'
+import { createLink } from '../src/link/link.ts'
+import { agent, type Conversation } from './conversations.ts'
+import { type Answer, publicFile, type Site, startSite, type Tls } from './site.ts'
+
+/** What the pages of the contact center and of the stranger need to make and frame links. */
+export interface SiteOptions {
+  /** 0 takes a free one. */
+  readonly port: number
+  /** The site's name in its URL; it listens on loopback, whatever its name. */
+  readonly host: string
+  readonly tls: Tls | null
+  /** Where the gateway is. */
+  readonly gateway: URL
+  readonly secret: Buffer
+  readonly urlToken: string
+  readonly pages: Pages
+}
+
+/** Where the pages of the demo are. */
+export interface Pages {
+  readonly desktop: URL
+  readonly refusals: URL
+  readonly stranger: URL
+}
+
+/** The agent desktop of a contact center: one open chat each, and a third that is not open. */
+export function startContactCenter(
+  options: SiteOptions & { readonly chats: readonly [Conversation, Conversation, Conversation] },
+): Promise<Site> {
+  const [first, second, waiting] = options.chats
+  const open = [first, second].map(({ sessionId, topic, customer }) => ({
+    sessionId,
+    topic,
+    customer: customer.name,
+  }))
+  return start(options, {
+    '/': page('contact-center/desktop.html', options),
+    '/refusals': page('contact-center/refusals.html', options),
+    '/desktop.js': publicFile('contact-center/desktop.js'),
+    '/refusals.js': publicFile('contact-center/refusals.js'),
+    '/chats.json': () =>
+      json({
+        agent: agent.name,
+        gateway: options.gateway.origin,
+        chats: open.map((chat) => ({ ...chat, link: signLink(options, chat.sessionId) })),
+      }),
+    '/refusals.json': () =>
+      json({
+        gateway: options.gateway.origin,
+        refusals: refusals(options, first, second, waiting),
+      }),
+  })
+}
+
+/** A site that is not among the frame ancestors, with a link that is otherwise right. */
+export function startStranger(
+  options: SiteOptions & { readonly chat: Conversation },
+): Promise<Site> {
+  return start(options, {
+    '/': page('contact-center/stranger.html', options),
+    '/stranger.js': publicFile('contact-center/stranger.js'),
+    '/link.json': () => json({ link: signLink(options, options.chat.sessionId) }),
+  })
+}
+
+const hour = 3_600_000
+
+/** A link for the agent's shift, made anew each time. */
+export function signLink(
+  { gateway, secret, urlToken }: Pick<SiteOptions, 'gateway' | 'secret' | 'urlToken'>,
+  sessionId: string,
+  { signedAt = Date.now(), expiresIn = 8 * hour } = {},
+): URL {
+  return createLink({
+    baseUrl: gateway,
+    userId: agent.userId,
+    sessionId,
+    urlToken,
+    secret,
+    expiresIn,
+    now: signedAt,
+  })
+}
+
+interface Refusal {
+  readonly title: string
+  readonly text: string
+  readonly status: number
+  readonly reason: string
+  readonly link: URL
+}
+
+/**
+ * Those that a session cookie could make up for are for a chat that was never opened, so that no
+ * browser holds its cookie.
+ */
+function refusals(
+  options: SiteOptions,
+  first: Conversation,
+  second: Conversation,
+  waiting: Conversation,
+): readonly Refusal[] {
+  const expired = signLink(options, waiting.sessionId, {
+    signedAt: Date.now() - 2 * hour,
+    expiresIn: hour,
+  })
+  const otherSession = signLink(options, first.sessionId)
+  otherSession.searchParams.set('sessionId', second.sessionId)
+  const forged = signLink({ ...options, secret: randomBytes(32) }, waiting.sessionId)
+  const bare = signLink(options, waiting.sessionId)
+  bare.searchParams.delete('auth')
+  return [
+    {
+      title: 'An expired link',
+      text: 'Signed two hours ago, for one hour.',
+      status: 401,
+      reason: 'token-expired',
+      link: expired,
+    },
+    {
+      title: "Another session's ids",
+      text: `Signed for ${first.sessionId}, but its query asks for ${second.sessionId}.`,
+      status: 403,
+      reason: 'claim-mismatch',
+      link: otherSession,
+    },
+    {
+      title: 'A wrong signature',
+      text: 'Signed with a secret that is not the contact center’s.',
+      status: 401,
+      reason: 'token-invalid',
+      link: forged,
+    },
+    {
+      title: 'No token',
+      text: 'The three ids alone, as Copilot takes them without a gateway.',
+      status: 401,
+      reason: 'token-missing',
+      link: bare,
+    },
+  ]
+}
+
+function start(
+  { host, port, tls }: SiteOptions,
+  routes: Readonly<Record<string, Answer | (() => Answer)>>,
+): Promise<Site> {
+  const all = new Map(
+    Object.entries({ ...routes, '/style.css': publicFile('contact-center/style.css') }),
+  )
+  return startSite({
+    name: host,
+    port,
+    tls,
+    answer: (path) => {
+      const found = all.get(path)
+      return typeof found === 'function' ? found() : (found ?? null)
+    },
+  })
+}
+
+function page(path: string, { gateway, pages }: SiteOptions): Answer {
+  const { type, body } = publicFile(path)
+  const html = body
+    .toString()
+    .replaceAll('{{desktop}}', pages.desktop.href)
+    .replaceAll('{{refusals}}', pages.refusals.href)
+    .replaceAll('{{stranger}}', pages.stranger.href)
+    .replaceAll('{{desktop-origin}}', pages.desktop.origin)
+    .replaceAll('{{stranger-origin}}', pages.stranger.origin)
+  return {
+    type,
+    body: html,
+    headers: {
+      'cache-control': 'no-store',
+      'content-security-policy': `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; frame-src ${gateway.origin}; base-uri 'none'; frame-ancestors 'none'`,
+    },
+  }
+}
+
+function json(value: unknown): Answer {
+  return {
+    type: 'application/json',
+    body: JSON.stringify(value),
+    headers: { 'cache-control': 'no-store' },
+  }
+}
