@@ -35,10 +35,10 @@ export function startContactCenter(
     customer: customer.name,
   }))
   return start(options, {
-    '/': page('contact-center/desktop.html', options),
-    '/refusals': page('contact-center/refusals.html', options),
-    '/desktop.js': publicFile('contact-center/desktop.js'),
-    '/refusals.js': publicFile('contact-center/refusals.js'),
+    '/': () => page('contact-center/desktop.html', options),
+    '/refusals': () => page('contact-center/refusals.html', options),
+    '/desktop.js': () => publicFile('contact-center/desktop.js'),
+    '/refusals.js': () => publicFile('contact-center/refusals.js'),
     '/chats.json': () =>
       json({
         agent: agent.name,
@@ -58,9 +58,10 @@ export function startStranger(
   options: SiteOptions & { readonly chat: Conversation },
 ): Promise<Site> {
   return start(options, {
-    '/': page('contact-center/stranger.html', options),
-    '/stranger.js': publicFile('contact-center/stranger.js'),
-    '/link.json': () => json({ link: signLink(options, options.chat.sessionId) }),
+    '/': () => {
+      const link = signLink(options, options.chat.sessionId)
+      return page('contact-center/stranger.html', options, { link: link.href })
+    },
   })
 }
 
@@ -144,38 +145,45 @@ function refusals(
 
 function start(
   { host, port, tls }: SiteOptions,
-  routes: Readonly<Record<string, Answer | (() => Answer)>>,
+  routes: Readonly<Record<string, () => Answer>>,
 ): Promise<Site> {
-  const all = new Map(
-    Object.entries({ ...routes, '/style.css': publicFile('contact-center/style.css') }),
-  )
-  return startSite({
-    name: host,
-    port,
-    tls,
-    answer: (path) => {
-      const found = all.get(path)
-      return typeof found === 'function' ? found() : (found ?? null)
-    },
-  })
+  const all = new Map(Object.entries(routes))
+  all.set('/style.css', () => publicFile('contact-center/style.css'))
+  return startSite({ name: host, port, tls, answer: (path) => all.get(path)?.() ?? null })
 }
 
-function page(path: string, { gateway, pages }: SiteOptions): Answer {
+/** An HTML file with its `{{names}}` filled in. */
+function page(
+  path: string,
+  { gateway, pages }: SiteOptions,
+  more: Readonly<Record<string, string>> = {},
+): Answer {
+  const texts: Readonly<Record<string, string>> = {
+    desktop: pages.desktop.href,
+    'desktop-origin': pages.desktop.origin,
+    refusals: pages.refusals.href,
+    stranger: pages.stranger.href,
+    'stranger-origin': pages.stranger.origin,
+    ...more,
+  }
   const { type, body } = publicFile(path)
   const html = body
     .toString()
-    .replaceAll('{{desktop}}', pages.desktop.href)
-    .replaceAll('{{refusals}}', pages.refusals.href)
-    .replaceAll('{{stranger}}', pages.stranger.href)
-    .replaceAll('{{desktop-origin}}', pages.desktop.origin)
-    .replaceAll('{{stranger-origin}}', pages.stranger.origin)
+    .replace(/\{\{([\w-]+)\}\}/g, (_, name) => String(texts[name]).replaceAll('&', '&amp;'))
+  const policy = [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "connect-src 'self'",
+    'img-src data:',
+    `frame-src ${gateway.origin}`,
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+  ]
   return {
     type,
     body: html,
-    headers: {
-      'cache-control': 'no-store',
-      'content-security-policy': `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; frame-src ${gateway.origin}; base-uri 'none'; frame-ancestors 'none'`,
-    },
+    headers: { 'cache-control': 'no-store', 'content-security-policy': policy.join('; ') },
   }
 }
 
