@@ -120,7 +120,7 @@ function refusals(
       link: expired,
     },
     {
-      title: "Another session's ids",
+      title: 'Another session’s ids',
       text: `Signed for ${first.sessionId}, but its query asks for ${second.sessionId}.`,
       status: 403,
       reason: 'claim-mismatch',

@@ -131,7 +131,6 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
           COPILOT_API_URL: workspace.api.origin,
           JWT_SECRET: `hex:${secret.toString('hex')}`,
           FRAME_ANCESTORS: pages.desktop.origin,
-          URL_TOKENS: urlToken,
           REQUIRE_EXP: 'true',
           HOST: '127.0.0.1',
           PORT: String(ports.gateway),

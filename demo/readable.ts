@@ -4,20 +4,17 @@
  */
 export function readable(line: string): string | null {
   const event: Readonly<Record<string, unknown>> = JSON.parse(line)
-  const { decision, status, path, transport, socket, sessionId, requestId } = event
   const time = new Date(Number(event['time'])).toTimeString().slice(0, 8)
-  if (event['event'] !== 'access') return `${time}  ${event['msg'] ?? line.trim()}`
+  const words = event['event'] === 'access' ? access(event) : [event['msg'] ?? line.trim()]
+  return words && [time, ...words].filter((word) => word !== undefined).join('  ')
+}
 
-  const denied = decision === 'deny'
-  if (!denied && transport === 'http' && path !== '/') return null
-  const cells = [
-    time,
-    denied ? 'refused' : 'let in ',
-    status,
-    denied ? event['reason'] : transport === 'http' ? 'page' : `socket ${socket ?? ''}`,
-    path,
-    sessionId,
-    denied ? `request ${requestId}` : null,
-  ]
-  return cells.filter((cell) => cell !== undefined && cell !== null).join('  ')
+function access(event: Readonly<Record<string, unknown>>): readonly unknown[] | null {
+  const { decision, status, reason, path, socket, ended, sessionId, requestId } = event
+  if (decision === 'deny') {
+    return ['refused', `${status} ${reason}`, path, sessionId, `request ${requestId}`]
+  }
+  if (socket !== undefined)
+    return [socket === 'open' ? 'let in ' : 'closed ', 'socket', sessionId, ended]
+  return path === '/' ? ['let in ', 'page', sessionId] : null
 }

@@ -14,7 +14,7 @@ export function identityTile({ customer }: Conversation): string {
   const rows = [
     ['Name', customer.name],
     ['Number', customer.number],
-    ['Customer since', customer.since],
+    ['Since', customer.since],
     ['Ticket', customer.ticket],
     ['Languages', customer.language],
   ] as const

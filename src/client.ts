@@ -24,7 +24,8 @@ export function clientReader(trusted: readonly string[], scheme: 'http' | 'https
 
   return (request) => {
     const { headers } = request
-    const remote = request.socket.remoteAddress ?? ''
+    // A listener on all IPv6 addresses shows IPv4 clients in IPv6 clothes.
+    const remote = (request.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '')
     const host = headers.host ?? headers[':authority']?.toString() ?? ''
     if (!trusts(remote, 0)) {
       return { ip: remote, addresses: remote, scheme, host, requestId: randomUUID() }

@@ -7,8 +7,8 @@ const bytes = Array.from({ length: 256 }, (_, byte) => byte)
 /** Refused in the path and in the query alike. */
 function neverIn(t: Test, rows: readonly string[]): void {
   for (const text of rows) {
-    t.equal(parseTarget(`/a${text}b`), null, `in the path: ${JSON.stringify(text)}`)
-    t.equal(parseTarget(`/?a=${text}`), null, `in the query: ${JSON.stringify(text)}`)
+    t.equal(parseTarget(`/a${text}z`), null, `in the path: ${JSON.stringify(text)}`)
+    t.equal(parseTarget(`/?a=${text}z`), null, `in the query: ${JSON.stringify(text)}`)
     t.equal(parseTarget(`/?${text}=a`), null, `in a name: ${JSON.stringify(text)}`)
   }
   t.end()

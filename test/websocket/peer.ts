@@ -202,16 +202,19 @@ export function inWords(bytes: Buffer): string[] {
           : short
     const data = start + (second & 128 ? 4 : 0)
     if (bytes.length < data + length) break
-    const payload = Buffer.from(bytes.subarray(data, data + length))
-    if (second & 128) for (let i = 0; i < length; i++) payload[i] ^= bytes[start + (i % 4)] ?? 0
+    const masking = second & 128 ? bytes.subarray(start, data) : Buffer.alloc(4)
+    const payload = bytes
+      .subarray(data, data + length)
+      .map((byte, i) => byte ^ (masking[i % 4] ?? 0))
+    const shown = Buffer.from(payload)
     const opcode = first & 15
     const name = (opcode < 8 ? kinds[opcode] : controls[opcode - 8]) ?? `opcode-${opcode}`
     const said =
       opcode === close && length >= 2
-        ? `${payload.readUInt16BE(0)} ${payload.subarray(2)}`
+        ? `${shown.readUInt16BE(0)} ${shown.subarray(2)}`
         : length > 64
           ? `(${length})`
-          : `${payload}`
+          : `${shown}`
     words.push(`${name}${first & 128 ? '' : '…'} ${said}`.trim())
     at = data + length
   }
@@ -304,7 +307,7 @@ async function refused(client: Wire): Promise<never> {
 /** The cookie of a session that a navigation with this link opens. */
 export async function sessionCookie(t: Scope, port: number, target = link()): Promise<string> {
   const client = await dial(t, port)
-  client.socket.end(
+  client.socket.write(
     `GET ${target} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nSec-Fetch-Mode: navigate\r\n` +
       'Sec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: iframe\r\nConnection: close\r\n\r\n',
   )

@@ -16,7 +16,7 @@ for (const chat of chats) {
   heading.textContent = chat.customer
   heading.id = chat.sessionId
   section.setAttribute('aria-labelledby', heading.id)
-  section.querySelector('.details').textContent = `${chat.topic}, web chat ${chat.sessionId}`
+  section.querySelector('.details').textContent = `${chat.topic} (${chat.sessionId})`
   frame.title = `Copilot for ${chat.customer}`
   frame.src = chat.link
   list.append(section)

@@ -1,0 +1,107 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import t from 'tap'
+import { denials } from '../src/access/decision.ts'
+import { type Setting, settings } from '../src/settings/table.ts'
+import { exchange, link, startGateway, startUpstream } from './stage.ts'
+
+const root = new URL('..', import.meta.url)
+const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
+const readme = read('README.md')
+
+/** The rows of the table under this header, as cells. */
+function table(header: string): string[][] {
+  const lines = readme.split('\n')
+  const start = lines.findIndex((line) => line.startsWith(header))
+  const rows = lines.slice(start + 2)
+  const end = rows.findIndex((line) => !line.startsWith('|'))
+  return rows.slice(0, end).map((row) =>
+    row
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  )
+}
+
+/** What stands in backticks. */
+function names(text: string): string[] {
+  return [...text.matchAll(/`([^`]+)`/g)].flatMap(([, name]) => name ?? [])
+}
+
+t.test('the settings table is the code’s', async (t) => {
+  const expected = Object.values<Setting>(settings).map((setting) => [
+    `\`${setting.name}\`${setting.file ? ' ▪' : ''}`,
+    setting.default === undefined ? setting.absent : `\`${setting.default}\``,
+    setting.meaning,
+  ])
+  t.same(table('| setting |'), expected)
+})
+
+t.test('the table of reasons is the code’s', async (t) => {
+  const documented = table('| reason |').map(([reason = '', status]) => [names(reason)[0], status])
+  t.same(
+    documented,
+    Object.entries(denials).map(([reason, status]) => [reason, String(status)]),
+  )
+})
+
+t.test('the fields of an audit line are documented, and nothing else is', async (t) => {
+  const documented = new Set(table('| field |').flatMap(([cell = '']) => names(cell)))
+  const upstream = await startUpstream(t, undefined, (request, socket) => {
+    // A 101 to somebody else's handshake, and an honest one.
+    const accept = request.url?.startsWith('/wrong') ? 'x' : 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
+    const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket'
+    socket.write(`HTTP/1.1 101 x\r\n${upgrade}\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`)
+  })
+  const gateway = await startGateway(t, upstream.origin)
+  const ask = (target: string, ...lines: string[]): Promise<string> =>
+    exchange(
+      gateway.port,
+      [`GET ${target} HTTP/1.1`, `Host: localhost:${gateway.port}`, ...lines, '\r\n'].join('\r\n'),
+    )
+  const handshake = [
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  ]
+  await ask(link(), 'Connection: close')
+  await ask('/', 'Connection: close')
+  await ask(link({}, '/wrong'), ...handshake)
+  await ask(link(), ...handshake, `Origin: https://localhost:${gateway.port}`)
+  const open = ask(link(), ...handshake)
+  await gateway.audited(5)
+  await gateway.close()
+  await open
+  const seen = new Set((await gateway.audited(6)).flatMap((line) => Object.keys(line)))
+  seen.delete('level')
+  seen.delete('time')
+  t.same([...seen].sort(), [...documented].sort())
+})
+
+t.test('the map of the tree is the tree’s', async (t) => {
+  const map = readme.slice(readme.indexOf('<!-- map -->'))
+  const entries = [...map.matchAll(/^ {6}(\S+)/gm)].map(([, name]) => name?.replace(/\/$/, ''))
+  t.same(entries.sort(), readdirSync(new URL('src', root)).sort())
+  for (const [, folder] of map.matchAll(/^ {4}(\S+\/) /gm)) {
+    t.ok(existsSync(new URL(folder ?? '', root)), `${folder}`)
+  }
+})
+
+t.test('every file that the documents name is there', async (t) => {
+  for (const document of ['README.md', 'SECURITY.md', 'docs/decisions/README.md']) {
+    const text = read(document)
+    const linked = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(
+      ([, path]) => new URL(path ?? '', new URL(document, root)),
+    )
+    const named = names(text)
+      .filter((name) => /^(?:src|test)\/\S+\.ts$/.test(name))
+      .map((path) => new URL(path, root))
+    for (const file of [...linked, ...named])
+      t.ok(existsSync(file), `${document}: ${file.pathname}`)
+  }
+})
+
+t.test('every decision is in the index', async (t) => {
+  const pages = readdirSync(new URL('docs/decisions', root)).filter((file) => file !== 'README.md')
+  const index = read('docs/decisions/README.md')
+  for (const page of pages) t.match(index, `(${page})`)
+})
