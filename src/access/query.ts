@@ -12,6 +12,8 @@ const names = ['userId', 'sessionId', 'URLToken', 'auth', 'copilotSession'] as c
 type Name = (typeof names)[number]
 const folded: ReadonlySet<string> = new Set(names.map((name) => name.toLowerCase()))
 const maximum = 256
+/** qs ends a name at `]=`, wherever it stands: for it `userId=a]=b` names no userId. */
+const bracketed = /(?:\]|%5d)=/i
 
 /**
  * Reads the parameters of a well-formed query; null where two parsers could disagree about one of
@@ -36,9 +38,10 @@ export function parseQuery(query: string | null): Query | null {
     for (const piece of pieces) {
       const equals = piece.indexOf('=')
       const raw = equals < 0 ? piece : piece.slice(0, equals)
-      if (!folded.has(fold(raw))) continue
+      if (!resembles(raw)) continue
       const name = names.find((known) => known === raw)
       if (name === undefined || values[name] !== null || pieces.length > 1) return null
+      if (bracketed.test(piece)) return null
       values[name] = equals < 0 ? '' : decodeForm(piece.slice(equals + 1))
     }
   }
@@ -54,14 +57,19 @@ export function withoutParameters(query: string, ...dropped: readonly Name[]): s
 }
 
 /**
- * What the most lenient parser makes of a name. qs reads `[userId]` and `userId[0]`, PHP turns `.`
- * into `_` and drops leading space, C cuts at NUL, servers ignore case (dotless i and long s too).
+ * Whether the most lenient parser takes a name for one of ours. qs reads `[userId]` and `userId[0]`,
+ * PHP turns `.` into `_` and drops leading space, servers ignore case (dotless i and long s too),
+ * and where C ends a text at NUL others drop it.
  */
-function fold(raw: string): string {
+function resembles(raw: string): boolean {
   const name = decodeForm(raw).normalize('NFKC').toUpperCase().toLowerCase()
+  return folded.has(fold(name)) || (name.includes('\0') && folded.has(fold(name.split('\0', 1)[0])))
+}
+
+function fold(name = ''): string {
   return name
     .replace(/^[^\p{L}\p{N}]+/u, '')
-    .replace(/[[\0].*$/su, '')
+    .replace(/\[.*$/su, '')
     .replace(/[^\p{L}\p{N}]+/gu, '')
 }
 
