@@ -161,16 +161,14 @@ async function startGateway(
   tls: Tls | null,
   log: Logger,
 ): Promise<Pick<Site, 'close'>> {
+  const files = new Map(Object.entries(tls ?? {}))
   const read = readConfig(env, {
-    readFile: (name) => (name === 'cert' ? tls?.cert : tls?.key) ?? '',
+    readFile: (name) => String(files.get(name)),
     now: Date.now(),
   })
   if ('problems' in read) {
     const problems = read.problems.map(({ setting, message }) => `${setting} ${message}`)
     throw new Error(`The demo's settings are wrong: ${problems.join('; ')}`)
-  }
-  for (const { setting, message } of read.warnings) {
-    log.warn({ event: 'setting-warning', setting }, `${setting} ${message}`)
   }
   return serve(read.config, log)
 }

@@ -1,7 +1,7 @@
+import assert from 'node:assert'
 import { readFileSync } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { extname } from 'node:path'
 
 export interface Answer {
@@ -36,14 +36,12 @@ export async function startSite(options: {
   const first = make()
   const port = await listen(first, options.port, '127.0.0.1')
   const servers = [first]
-  try {
-    // Browsers may try ::1 first for a name under .localhost.
-    const second = make()
-    await listen(second, port, '::1')
-    servers.push(second)
-  } catch (error) {
-    if (!isCode(error, 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EADDRINUSE')) throw error
-  }
+  const second = make()
+  // Browsers may try ::1 first for a name under .localhost. Without IPv6 they don't.
+  await listen(second, port, '::1').then(
+    () => servers.push(second),
+    () => {},
+  )
   return {
     url: new URL(`${tls ? 'https' : 'http'}://${name}:${port}/`),
     close: async () => {
@@ -54,7 +52,7 @@ export async function startSite(options: {
 
 export function respondWith(answer: (path: string) => Answer | null): RequestListener {
   return (request, response) => {
-    const found = answer((request.url ?? '/').split('?', 1)[0] ?? '/')
+    const found = answer(String(request.url).replace(/\?.*/, ''))
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD' }).end()
     } else if (!found) {
@@ -82,7 +80,7 @@ const types: Readonly<Record<string, string>> = {
 /** A file beside this module, under public/. */
 export function publicFile(path: string): Answer {
   return {
-    type: types[extname(path)] ?? 'application/octet-stream',
+    type: String(types[extname(path)]),
     body: readFileSync(new URL(`./public/${path}`, import.meta.url)),
   }
 }
@@ -93,7 +91,9 @@ export function listen(server: Server, port: number, host: string): Promise<numb
     server.once('error', reject)
     server.listen(port, host, () => {
       server.off('error', reject)
-      resolve(portOf(server.address()))
+      const address = server.address()
+      assert(address !== null && typeof address === 'object')
+      resolve(address.port)
     })
   })
 }
@@ -125,13 +125,4 @@ export async function pickPorts<Name extends string>(
   }
   await Promise.all(held.map(close))
   return picked
-}
-
-function portOf(address: AddressInfo | string | null): number {
-  if (address === null || typeof address === 'string') throw new TypeError('not a TCP address')
-  return address.port
-}
-
-function isCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }

@@ -183,8 +183,8 @@ function startBackend(
     if (known) return known
     const conversation =
       conversations.find((one) => one.sessionId === sessionId) ?? conversations[2]
-    const [first, ...pending] = conversation.opening.lines
-    const lines = first ? [first] : []
+    const pending = [...conversation.opening.lines]
+    const lines = pending.splice(0, 1)
     const session = { room, conversation, lines, pending, turn: 0, timer: null }
     sessions.set(room, session)
     return session
@@ -194,8 +194,7 @@ function startBackend(
     if (session.timer || session.pending.length === 0) return
     session.timer = setTimeout(() => {
       session.timer = null
-      const line = session.pending.shift()
-      if (line) session.lines.push(line)
+      session.lines.push(...session.pending.splice(0, 1))
       show(session, 'transcript')
       if (session.pending.length === 0) show(session, 'summary', 'suggestion')
       speak(session)
@@ -237,12 +236,11 @@ function turnOf({ conversation, turn }: Session): Conversation['opening'] {
 
 /** The claims of a valid HS256 token, else null. */
 function claimsOf(auth: unknown, secret: Buffer): Readonly<Record<string, unknown>> | null {
-  if (typeof auth !== 'string') return null
-  const [header = '', body = '', signature = '', ...rest] = auth.split('.')
+  const [header, body = '', signature = '', ...rest] = String(auth).split('.')
   const expected = createHmac('sha256', secret).update(`${header}.${body}`).digest()
   const given = Buffer.from(signature, 'base64url')
   if (rest.length > 0 || given.length !== expected.length) return null
-  if (!timingSafeEqual(given, expected) || decode(header)?.['alg'] !== 'HS256') return null
+  if (!timingSafeEqual(given, expected) || decode(String(header))?.['alg'] !== 'HS256') return null
   const claims = decode(body)
   const exp = claims?.['exp'] ?? Number.POSITIVE_INFINITY
   return typeof exp === 'number' && exp * 1000 > Date.now() ? claims : null

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import proxyaddr from '@fastify/proxy-addr'
 import { isAuthority } from './access/target.ts'
@@ -30,22 +30,56 @@ export function clientReader(trusted: readonly string[], scheme: 'http' | 'https
     if (!trusts(remote, 0)) {
       return { ip: remote, addresses: remote, scheme, host, requestId: randomUUID() }
     }
+    const said = readForwarding(headers)
     const chain = [remote]
-    for (const hop of listed(headers['x-forwarded-for']).reverse()) {
+    for (const hop of said.addresses.reverse()) {
       if (isIP(hop) === 0 || !trusts(chain[0] ?? '', chain.length - 1)) break
       chain.unshift(hop)
     }
-    const proto = listed(headers['x-forwarded-proto']).at(-1)?.toLowerCase()
-    const forwardedHost = listed(headers['x-forwarded-host']).at(-1) ?? ''
-    const requestId = listed(headers['x-request-id']).at(0) ?? ''
+    const requestId = listed(headers['x-request-id'])[0] ?? ''
     return {
       ip: chain[0] ?? remote,
       addresses: chain.join(', '),
-      scheme: proto === 'http' || proto === 'https' ? proto : scheme,
-      host: isAuthority(forwardedHost) ? forwardedHost : host,
+      scheme: said.proto === 'http' || said.proto === 'https' ? said.proto : scheme,
+      host: isAuthority(said.host) ? said.host : host,
       requestId: /^[\w.:+/=-]{1,128}$/.test(requestId) ? requestId : randomUUID(),
     }
   }
+}
+
+interface Forwarding {
+  /** The client's first. */
+  readonly addresses: string[]
+  readonly proto: string
+  readonly host: string
+}
+
+/**
+ * What a trusted proxy says of the client: by X-Forwarded-*, or by Forwarded (RFC 7239) where there
+ * is none of these. A proxy that writes one may pass on a client's other.
+ */
+function readForwarding(headers: IncomingHttpHeaders): Forwarding {
+  const [addresses, protos, hosts] = ['for', 'proto', 'host'].map((name) =>
+    listed(headers[`x-forwarded-${name}`]),
+  )
+  const written = [addresses, protos, hosts].some((list) => list && list.length > 0)
+  const from = (name: string, list: string[] = []): string[] =>
+    written ? list : forwardedPairs(headers.forwarded, name)
+  return {
+    addresses: from('for', addresses).map(withoutPort),
+    proto: from('proto', protos).at(-1)?.toLowerCase() ?? '',
+    host: from('host', hosts).at(-1) ?? '',
+  }
+}
+
+function forwardedPairs(forwarded: string | undefined, name: string): string[] {
+  const pair = new RegExp(`(?:^|[;,])\\s*${name}=(?:"([^"]*)"|([^;,"\\s]*))`, 'gi')
+  return [...(forwarded ?? '').matchAll(pair)].map(([, quoted, token]) => quoted ?? token ?? '')
+}
+
+function withoutPort(node: string): string {
+  const [, bracketed, plain] = /^(?:\[(.+)\](?::\d+)?|([^:]+):\d+)$/.exec(node) ?? []
+  return bracketed ?? plain ?? node
 }
 
 /** The origin that a client reached, as browsers serialize it (RFC 6454 §6.1). */

@@ -112,6 +112,8 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
       response.shouldKeepAlive = false
       response.assignSocket(request.socket)
       response.on('finish', () => request.socket.destroySoon())
+      // What Node does for a response of its own.
+      socket.on('drain', () => response.emit('drain'))
       const { exchange, decision } = begin(request, response, { socket, head })
       if (!decision.allow) exchange.refuse(decision.reason)
       else if (!isHandshake(request)) exchange.refuse('request-malformed')

@@ -106,7 +106,10 @@ function track(server: Server | Http2SecureServer, gateway: Gateway): ReadonlySe
     else gateway.upgrade(request, peer, head ?? Buffer.alloc(0))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable || (busy.get(socket) ?? 0) > 0) {
+    // Browsers open connections ahead; one that never said a word asked for nothing.
+    const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
+    const reset = error.code === 'ECONNRESET' || !socket.writable
+    if (silent || reset || (busy.get(socket) ?? 0) > 0) {
       socket.destroy()
       return
     }

@@ -17,6 +17,9 @@ import {
   type Socket,
 } from 'node:net'
 import type { Duplex } from 'node:stream'
+import fastify from 'fastify'
+import type { Gate } from '../src/access/access.ts'
+import { createKeys } from '../src/keys.ts'
 import { createLog } from '../src/observe/log.ts'
 import { type Serving, serve } from '../src/serve.ts'
 import { readConfig } from '../src/settings/config.ts'
@@ -221,7 +224,7 @@ export function ask(origin: string, target = link(), asked: Asked = {}): Promise
   return new Promise((resolve, reject) => {
     const interim: { status: number; headers: IncomingHttpHeaders }[] = []
     const request = startRequest({
-      host: hostname,
+      host: hostname.replace(/^\[|\]$/g, ''),
       port,
       method,
       path: target,
@@ -350,4 +353,24 @@ export function answersIn(text: string): RawAnswer[] {
     rest = rest.slice(length)
   }
   return answers
+}
+
+/** What a gateway decides by, with a real key for each secret, newest first. */
+export async function createGate(
+  secrets: readonly (string | Buffer)[] = [secret],
+  changes: Partial<Omit<Gate, 'keys'>> = {},
+  name = 'default',
+): Promise<Gate> {
+  const contactCenter = {
+    name,
+    secrets: secrets.map((text) => Buffer.from(text)),
+    frameAncestors: ['https://cc.example'],
+  }
+  return {
+    keys: await createKeys(fastify(), contactCenter),
+    tokens: { requireExp: false, maxAge: null, clockTolerance: 5000 },
+    sessions: { maxAge: 12 * 3_600_000, outliveToken: false },
+    forwardAuth: true,
+    ...changes,
+  }
 }

@@ -9,7 +9,7 @@ export interface Session {
   readonly sessionId: string
   /** The URLToken is kept as a hash: twenty cookies have to fit what a proxy in front accepts. */
   readonly urlTokenHash: string
-  /** ms since the epoch, whole seconds */
+  /** ms since the epoch */
   readonly start: number
   readonly end: number
 }
@@ -29,7 +29,7 @@ export interface Cookies {
 }
 
 const prefix = '__Host-copilot-'
-const attributes = 'Path=/; Secure; HttpOnly; SameSite=None; Partitioned'
+const attributes = 'Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age='
 // Chromium keeps 10 KiB for a partition, and proxies in front accept header lines of 8 kB.
 const most = { cookies: 20, bytes: 6 * 1024 }
 
@@ -65,11 +65,10 @@ function readSession(value: string, keys: readonly Key[]): Session | null {
   for (const key of keys) {
     const claims = key.verifySession(value)?.payload
     if (claims === undefined) continue
-    const { u, s, t, i, exp } = claims
+    const { u, s, t, i, e } = claims
     if (typeof u !== 'string' || typeof s !== 'string' || typeof t !== 'string') return null
-    if (typeof i !== 'number' || typeof exp !== 'number') return null
-    const [start, end] = [i * 1000, exp * 1000]
-    return { key, userId: u, sessionId: s, urlTokenHash: t, start, end }
+    if (typeof i !== 'number' || typeof e !== 'number') return null
+    return { key, userId: u, sessionId: s, urlTokenHash: t, start: i, end: e }
   }
   return null
 }
@@ -89,8 +88,8 @@ export function openSession(
     userId: ids.userId,
     sessionId: ids.sessionId,
     urlTokenHash: hash(ids.URLToken),
-    start: Math.floor(now / 1000) * 1000,
-    end: Math.floor(end / 1000) * 1000,
+    start: now,
+    end: Math.floor(end),
   }
 }
 
@@ -127,22 +126,23 @@ export function keepSession(
   const { key, userId, sessionId, urlTokenHash, start, end } = session
   const identity = JSON.stringify([key.contactCenter.name, userId, sessionId, URLToken])
   const name = prefix + createHash('sha256').update(identity).digest('base64url').slice(0, 16)
-  const [i, exp] = [start / 1000, end / 1000]
-  const value = key.signSession({ u: userId, s: sessionId, t: urlTokenHash, i, exp })
-  const maxAge = Math.floor((end - now) / 1000)
-  const lines = [`${name}=${value}; Max-Age=${maxAge}; ${attributes}`]
+  const value = key.signSession({ u: userId, s: sessionId, t: urlTokenHash, i: start, e: end })
+  const maxAge = Math.ceil((end - now) / 1000)
+  const lines = [`${name}=${value}; ${attributes}${maxAge}`]
 
   let count = 1
   let bytes = name.length + value.length
   const newestFirst = cookies.own
     .filter(([other]) => other !== name)
     .map(([other, text]) => ({ other, text, start: readSession(text, keys)?.start ?? 0 }))
+    // Browsers send the older ones first (RFC 6265 §5.4).
+    .reverse()
     .sort((a, b) => b.start - a.start)
   for (const { other, text } of newestFirst) {
     count += 1
     bytes += other.length + text.length
     if (count <= most.cookies && bytes <= most.bytes) continue
-    lines.push(`${other}=; Max-Age=0; ${attributes}`)
+    lines.push(`${other}=; ${attributes}0`)
   }
   return lines
 }

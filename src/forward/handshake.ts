@@ -35,5 +35,6 @@ export function acceptsHandshake(
     .update(headers['sec-websocket-key'] + guid)
     .digest('base64')
   if (answer['sec-websocket-accept'] !== expected) return false
+  if (answer.upgrade?.toLowerCase() !== 'websocket') return false
   return extensions || answer['sec-websocket-extensions'] === undefined
 }

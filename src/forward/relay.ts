@@ -26,9 +26,11 @@ export class Relay implements Open {
   readonly #upstream: Duplex
   readonly #options: RelayOptions
   readonly #fromClient: FrameWalker
-  readonly #fromUpstream = new FrameWalker(() => {})
+  readonly #fromUpstream = new FrameWalker((first) => this.#heard('upstream', first))
   /** Bytes of the client's message so far, over all its fragments. */
   #message = 0
+  /** Who said first, by a close frame, that it is over. */
+  #closing: 'client' | 'upstream' | null = null
   #ended: Ending | null = null
   #code: number | null = null
   #reason = ''
@@ -70,7 +72,12 @@ export class Relay implements Open {
     this.#upstream.destroy()
   }
 
+  #heard(side: 'client' | 'upstream', first: number): void {
+    if ((first & 0x0f) === 0x08) this.#closing ??= side
+  }
+
   #check(first: number, length: number): void {
+    this.#heard('client', first)
     if (!this.#options.extensions && (first & 0x70) !== 0) {
       this.#close('protocol-error', 1002, 'reserved-bit')
     }
@@ -128,7 +135,7 @@ export class Relay implements Open {
   #leave(side: 'client' | 'upstream'): void {
     const other = side === 'client' ? this.#upstream : this.#client
     if (this.#ended === null) {
-      this.#ended = side
+      this.#ended = this.#closing ?? side
       this.deadline = Date.now() + lingerTimeout
     }
     other.end()

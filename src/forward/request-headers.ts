@@ -42,16 +42,17 @@ export function requestHeaders(
   const named = connectionOptions(raw)
   const headers: string[] = []
   for (const [name, value] of pairs(raw)) {
-    // CGI and its descendants read X_Forwarded_For as X-Forwarded-For (CVE-2025-64484).
-    const canonical = name.toLowerCase().replaceAll('_', '-')
-    if (canonical === 'origin' && name.length === 6) headers.push('Origin', origin)
-    if (canonical === 'referer') headers.push(...refererOrigin(name, value))
-    if (dropped.has(canonical) || droppedPrefix.test(canonical)) continue
+    const canonical = canonicalName(name)
     if (canonical[0] === ':' || named.has(canonical)) continue
+    if (canonical === 'origin') headers.push('Origin', origin)
+    if (canonical === 'referer') headers.push(...refererOrigin(value))
+    if (dropped.has(canonical) || droppedPrefix.test(canonical)) continue
     headers.push(name, value)
   }
-  if (grant.cookie !== '') headers.push('Cookie', grant.cookie)
-  if (grant.authorization !== null) headers.push('Authorization', grant.authorization)
+  if (grant.cookie !== '' && !named.has('cookie')) headers.push('Cookie', grant.cookie)
+  if (grant.authorization !== null && !named.has('authorization')) {
+    headers.push('Authorization', grant.authorization)
+  }
   const { ip, addresses, scheme, host, requestId } = client
   const node = ip.includes(':') ? `"[${ip}]"` : ip
   headers.push(
@@ -80,14 +81,19 @@ export function connectionOptions(raw: readonly string[]): ReadonlySet<string> {
   const named = new Set<string>()
   for (const [name, value] of pairs(raw)) {
     if (name.toLowerCase() !== 'connection') continue
-    for (const option of value.split(',')) named.add(option.trim().toLowerCase())
+    for (const option of value.split(',')) named.add(canonicalName(option.trim()))
   }
   return named
 }
 
+/** CGI and its descendants read X_Forwarded_For as X-Forwarded-For (CVE-2025-64484). */
+function canonicalName(name: string): string {
+  return name.toLowerCase().replaceAll('_', '-')
+}
+
 /** Path and query of a Referer hold the token of the page that asks. */
-function refererOrigin(name: string, value: string): string[] {
-  if (name.length !== 7 || !URL.canParse(value)) return []
+function refererOrigin(value: string): string[] {
+  if (!URL.canParse(value)) return []
   const { origin } = new URL(value)
   return origin === 'null' ? [] : ['Referer', `${origin}/`]
 }

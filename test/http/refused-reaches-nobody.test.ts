@@ -109,13 +109,11 @@ t.test('a target that two parsers could read differently', async (t) => {
     at('/%ed%a0%80'),
     at('/%f8%88%80%80%80'),
     at('/%e0%80%af'),
-    at('/\u00fc'),
     `${good}&x=%`,
     `${good}&x=%2`,
     `${good}&x=%zz`,
     `${good}&x=%ff`,
     `${good}&x=%c0%80`,
-    `${good}&x=\u00fc`,
     `${good}&%ff=x`,
     `http://${host}${good}`,
     `HTTP://${host}${good}`,
@@ -141,6 +139,7 @@ t.test('a target that two parsers could read differently', async (t) => {
     '/\\tx',
     '/\\x7f',
     '/\\0',
+    '/\\u00fc',
   ]
   await refused(
     t,

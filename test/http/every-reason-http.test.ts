@@ -1,0 +1,169 @@
+import t from 'tap'
+import { denials, type Reason } from '../../src/access/decision.ts'
+import {
+  answersIn,
+  auditOf,
+  exchange,
+  ids,
+  inAnHour,
+  jwt,
+  link,
+  openSession,
+  type RawAnswer,
+  startGateway,
+  startUpstream,
+} from '../stage.ts'
+
+const upstream = await startUpstream(t, (request, response) => {
+  if (request.url?.startsWith('/reset')) request.socket.resetAndDestroy()
+  else if (!request.url?.startsWith('/silent')) response.end()
+})
+const gateway = await startGateway(t, upstream.origin, {
+  TOKEN_MAX_AGE: '30m',
+  BODY_LIMIT: '1kb',
+  HEADERS_TIMEOUT: '200ms',
+  UPSTREAM_TIMEOUT: '200ms',
+})
+const { host } = new URL(gateway.origin)
+const now = inAnHour() - 3600
+const base = { userId: ids.userId, sessionId: ids.sessionId, iat: now, exp: now + 3600 }
+const good = jwt(base)
+const cookie = await openSession(gateway, { auth: good })
+const subject = { contactCenter: 'default', userId: ids.userId, sessionId: ids.sessionId }
+upstream.seen.length = 0
+
+const request = (line: string, ...headers: readonly string[]): string =>
+  `${[`${line} HTTP/1.1`, `Host: ${host}`, 'Connection: close', ...headers].join('\r\n')}\r\n\r\n`
+const signed = (claims: object, changes = {}): string =>
+  request(`GET ${link({ auth: jwt({ ...base, ...claims }), ...changes })}`)
+
+interface Provocation {
+  readonly bytes: string
+  readonly status: number
+  /** What the audit line says beside what all have. */
+  readonly says: Readonly<Record<string, unknown>>
+  readonly reached?: true
+}
+
+const at = { method: 'GET', path: '/' } as const
+
+/** Every reason of which a request by HTTP can be the cause; an internal error needs a bug. */
+const provocations: Readonly<Record<Exclude<Reason, 'internal-error'>, Provocation>> = {
+  'target-invalid': {
+    bytes: request(`GET /../${link({ auth: good }).slice(1)}`),
+    status: 400,
+    says: { method: 'GET' },
+  },
+  'query-ambiguous': {
+    bytes: request(`GET ${link({ auth: good })}&userId=agent-7`),
+    status: 400,
+    says: at,
+  },
+  'origin-refused': {
+    bytes: request('POST /', `Cookie: ${cookie}`, 'Sec-Fetch-Site: cross-site'),
+    status: 403,
+    says: { method: 'POST', path: '/' },
+  },
+  'token-missing': { bytes: request('GET /'), status: 401, says: at },
+  'token-invalid': { bytes: request(`GET ${link({ auth: 'a.b.c' })}`), status: 401, says: at },
+  'token-expired': { bytes: signed({ exp: now - 60 }), status: 401, says: { ...at, ...subject } },
+  'token-not-active': {
+    bytes: signed({ nbf: now + 600 }),
+    status: 401,
+    says: { ...at, contactCenter: 'default' },
+  },
+  'token-too-old': { bytes: signed({ iat: now - 3600 }), status: 401, says: { ...at, ...subject } },
+  'token-conflict': {
+    bytes: request(`GET ${link({ auth: good })}`, `Authorization: Bearer ${jwt()}`),
+    status: 400,
+    says: at,
+  },
+  'claim-mismatch': {
+    bytes: signed({}, { userId: 'VICTIM' }),
+    status: 403,
+    says: { ...at, ...subject },
+  },
+  'claim-missing': {
+    bytes: signed({ userId: undefined }),
+    status: 403,
+    says: { ...at, contactCenter: 'default' },
+  },
+  'request-malformed': { bytes: 'GARBAGE\r\n\r\n', status: 400, says: {} },
+  'request-timeout': { bytes: 'GET / HTTP/1.1\r\nHost:', status: 408, says: {} },
+  'body-too-large': {
+    bytes: request(`POST ${link({ auth: good }, '/upload')}`, 'Content-Length: 1025'),
+    status: 413,
+    says: { ...subject, method: 'POST', path: '/upload' },
+  },
+  'headers-too-large': {
+    bytes: request('GET /', `X-Large: ${'x'.repeat(64 * 1024)}`),
+    status: 431,
+    says: {},
+  },
+  'upstream-unreachable': {
+    bytes: request(`POST ${link({ auth: good }, '/reset')}`),
+    status: 502,
+    says: { ...subject, method: 'POST', path: '/reset' },
+    reached: true,
+  },
+  'upstream-timeout': {
+    bytes: request(`GET ${link({ auth: good }, '/silent')}`),
+    status: 504,
+    says: { ...at, ...subject, path: '/silent' },
+    reached: true,
+  },
+}
+
+for (const [reason, { bytes, status, says, reached }] of Object.entries(provocations)) {
+  t.test(`${reason} is a ${status} that does not say so`, async (t) => {
+    const [answer, ...more] = answersIn(await exchange(gateway.port, bytes))
+    t.strictSame(more, [], 'one answer')
+    if (!answer) return
+    t.equal(answer.status, status)
+    const requestId = answer.headers['x-request-id'] ?? ''
+    t.match(requestId, /^[\w-]{8,}$/)
+    t.match(problem(answer), { status, requestId })
+    t.notMatch(answer.body, reason)
+    t.notMatch(Object.values(answer.headers).join(), reason)
+    t.equal(
+      answer.headers['www-authenticate'],
+      status === 401 ? 'Bearer realm="copilot"' : undefined,
+    )
+    t.equal(answer.headers['cache-control'], 'no-store')
+    t.equal(answer.headers['set-cookie'], undefined)
+    t.equal(Number(answer.headers['content-length']), Buffer.byteLength(answer.body, 'latin1'))
+
+    const line = await auditOf(gateway, requestId)
+    const { time, durationMs, level, ...rest } = line
+    t.type(durationMs, 'number')
+    t.strictSame(Object.fromEntries(Object.entries(rest).filter(([name]) => name !== 'error')), {
+      event: 'access',
+      decision: 'deny',
+      reason,
+      status,
+      transport: 'http',
+      ...says,
+      requestId,
+      ip: '127.0.0.1',
+    })
+    t.equal(upstream.seen.splice(0).length, reached ? 1 : 0, 'requests that reached the upstream')
+  })
+}
+
+t.test('no other reason exists', async (t) => {
+  t.strictSame(Object.keys(denials).sort(), [...Object.keys(provocations), 'internal-error'].sort())
+  for (const [reason, { status }] of Object.entries(provocations)) {
+    t.match(denials, { [reason]: status })
+  }
+  const seen = (await gateway.audited(1)).filter(({ decision }) => decision === 'deny')
+  t.equal(seen.length, Object.keys(provocations).length, 'one line each')
+})
+
+/** RFC 9457, with the members that the contract names and no other. */
+function problem({ headers, body }: RawAnswer): unknown {
+  t.match(headers['content-type'], /^application\/problem\+json\b/)
+  const members: unknown = JSON.parse(body)
+  t.strictSame(Object.keys(Object(members)).sort(), ['requestId', 'status', 'title', 'type'])
+  t.match(members, { type: /./, title: /./ })
+  return members
+}
