@@ -132,6 +132,8 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
           JWT_SECRET: `hex:${secret.toString('hex')}`,
           FRAME_ANCESTORS: pages.desktop.origin,
           REQUIRE_EXP: 'true',
+          // Every browser of the demo has one address, and a page of links that must fail.
+          RATE_LIMIT: '1000/1m',
           HOST: '127.0.0.1',
           PORT: String(ports.gateway),
           ...(tls ? { TLS_CERT_FILE: 'cert', TLS_KEY_FILE: 'key' } : {}),

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { type IncomingMessage, METHODS, ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
-import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import underPressure from '@fastify/under-pressure'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { type AccessRequest, decide, type Gate } from './access/access.ts'
 import type { Decision, Reason, Subject } from './access/decision.ts'
@@ -15,8 +16,9 @@ import { pairs } from './forward/request-headers.ts'
 import { createUpstream, hostFor } from './forward/upstream.ts'
 import { createKeys } from './keys.ts'
 import { createAudit } from './observe/audit.ts'
-import { refusal } from './refusal.ts'
+import { countsAsRefusal, refusal } from './refusal.ts'
 import type { Config, ContactCenter } from './settings/config.ts'
+import { createRefusals } from './state/refusals.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -27,9 +29,17 @@ declare module 'fastify' {
 /** A gateway without a listener: requests and upgrades come in, all state is its own. */
 export interface Gateway {
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void
-  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** `admitted`: whether the connection is not one too many. */
+  readonly upgrade: (
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    admitted: boolean,
+  ) => void
   /** Answers a request that can't be routed. */
   readonly refuseUnrouted: (request: IncomingMessage, response: ServerResponse) => void
+  /** Answers a request on a connection too many. */
+  readonly refuseOverloaded: (request: IncomingMessage, response: ServerResponse) => void
   /** The HTTP/1.1 answer to bytes that never became a request; `ip` is the connection's. */
   readonly refuseUnread: (reason: Reason, ip: string) => string
   /** Ends what is under way, after at most `timeout` ms. */
@@ -53,10 +63,13 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
   const readClient = clientReader(config.trustedProxies, listener.tls ? 'https' : 'http')
   const upstream = createUpstream(config.upstream)
   const open = new OpenExchanges()
+  const pressure = await watchPressure(app)
   const carrier: Carrier = {
     upstream,
     open,
     audit: createAudit(log),
+    refusals: createRefusals(config.rateLimit),
+    identityHeaders: config.identityHeaders,
     bodyLimit: listener.bodyLimit,
     messageLimit: listener.webSocketLimit,
     idleTimeout: listener.idleTimeout,
@@ -106,8 +119,10 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
   return {
     handle: (request, response) => app.routing(request, response),
     refuseUnrouted,
+    refuseOverloaded: (request, response) =>
+      begin(request, response, null).exchange.refuse('overloaded'),
     refuseUnread,
-    upgrade(request, socket, head) {
+    upgrade(request, socket, head, admitted) {
       const response = new ServerResponse(request)
       response.shouldKeepAlive = false
       response.assignSocket(request.socket)
@@ -115,7 +130,8 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
       // What Node does for a response of its own.
       socket.on('drain', () => response.emit('drain'))
       const { exchange, decision } = begin(request, response, { socket, head })
-      if (!decision.allow) exchange.refuse(decision.reason)
+      if (!admitted) exchange.refuse('overloaded')
+      else if (!decision.allow) exchange.refuse(decision.reason)
       else if (!isHandshake(request)) exchange.refuse('request-malformed')
       else exchange.forward(hostFor(upstream, decision.path).basePath + decision.path)
     },
@@ -136,7 +152,9 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
     const reached = originOf(client)
     const own = config.publicOrigins ?? [reached]
     const facts = accessRequest(request, own, upgrade !== null)
-    const decision = decide(facts, gate, Date.now())
+    const decided = decide(facts, gate, Date.now())
+    const isOver = decided.allow && decided.isNew && pressure()
+    const decision: Decision = isOver ? { ...decided, allow: false, reason: 'overloaded' } : decided
     const origin = own.includes(reached) ? reached : (own[0] ?? reached)
     const exchange = new Exchange(carrier, request, response, upgrade, {
       decision,
@@ -158,7 +176,9 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
     exchange.refuse(decision.allow ? 'request-malformed' : decision.reason)
   }
 
-  function refuseUnread(reason: Reason, ip: string): string {
+  function refuseUnread(unread: Reason, ip: string): string {
+    const limited = countsAsRefusal(unread) && carrier.refusals.count(ip, Date.now())
+    const reason = limited ? 'rate-limited' : unread
     const requestId = randomUUID()
     const framing = { frameAncestors: "'none'", requestId, secure: listener.tls !== null }
     const { status, headers, body } = refusal(reason, framing, undefined)
@@ -180,6 +200,21 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
     const { origin } = new URL(referer)
     return framedBy(contactCenter.frameAncestors, origin, own) ? origin : "'none'"
   }
+}
+
+/** Tells whether the process is overloaded; sessions already in go on, new ones have to wait. */
+async function watchPressure(app: FastifyInstance): Promise<() => boolean> {
+  const scopes: FastifyInstance[] = []
+  // A scope of its own: requests are not its business, the gateway asks when one opens a session.
+  await app.register(async (scope) => {
+    await scope.register(underPressure, {
+      maxEventLoopDelay: 500,
+      sampleInterval: 250,
+      pressureHandler: () => {},
+    })
+    scopes.push(scope)
+  })
+  return () => scopes.some((scope) => scope.isUnderPressure())
 }
 
 function sources({ frameAncestors }: ContactCenter): string {

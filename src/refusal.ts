@@ -20,6 +20,8 @@ export function refusal(reason: Reason, framing: Framing, accept: string | undef
   headers['cache-control'] = 'no-store'
   // RFC 9110 §15.5.2
   if (status === 401) headers['www-authenticate'] = 'Bearer realm="copilot"'
+  // RFC 9110 §10.2.3, in seconds
+  if (status === 429 || status === 503) headers['retry-after'] = '30'
   let body: string
   if (accept?.toLowerCase().includes('text/html')) {
     const renew = reason === 'token-expired' || reason === 'token-too-old'
@@ -45,4 +47,9 @@ export function refuse(
   const { status, headers, body } = refusal(reason, framing, request.headers.accept)
   response.writeHead(status, headers)
   response.end(body)
+}
+
+/** Whether a refusal is the client's doing: what the gateway or the workspace lacks is not. */
+export function countsAsRefusal(reason: Reason): boolean {
+  return denials[reason] < 500
 }

@@ -24,7 +24,7 @@ const connectionsCheckingInterval = 1000
 export async function serve(config: Config, log: Logger): Promise<Serving> {
   const gateway = await createGateway(config, log)
   const server = createListener(config.listener)
-  const sockets = track(server, gateway)
+  const sockets = track(server, gateway, config.listener.maxConnections)
   const { host, port } = config.listener
   try {
     await new Promise<void>((resolve, reject) => {
@@ -78,32 +78,53 @@ function createListener({ tls, headersTimeout }: Config['listener']): Server | H
 }
 
 /** Leads requests, upgrades and what is neither to the gateway; returns the open connections. */
-function track(server: Server | Http2SecureServer, gateway: Gateway): ReadonlySet<Socket> {
+function track(
+  server: Server | Http2SecureServer,
+  gateway: Gateway,
+  maxConnections: number,
+): ReadonlySet<Socket> {
   const sockets = new Set<Socket>()
+  /** Connections that were in time: over HTTP/1 their sockets, over HTTP/2 their sessions. */
+  const admitted = new WeakSet<object>()
+  // Past this nobody is told, so that telling costs no more than the limit guards.
+  server.maxConnections = Math.ceil(maxConnections * 1.1) + 10
   /** Answers under way, by connection. */
   const busy = new WeakMap<Socket, number>()
-  const guard = (socket: Socket): void => {
-    // A reset while nobody listens would end the process.
-    socket.on('error', () => {})
+  // A reset while nobody listens would end the process.
+  const guard = (socket: Socket): unknown => socket.on('error', () => {})
+  server.on('secureConnection', guard)
+  server.on('connection', (socket: Socket) => {
+    guard(socket)
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
-  }
-  server.on('connection', guard)
-  server.on('secureConnection', guard)
+  })
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
     const { socket } = request
     busy.set(socket, (busy.get(socket) ?? 0) + 1)
     response.on('close', () => busy.set(socket, (busy.get(socket) ?? 1) - 1))
-    gateway.handle(request, response)
+    if (isAdmitted(request)) {
+      gateway.handle(request, response)
+    } else {
+      if (request.httpVersionMajor < 2) response.setHeader('connection', 'close')
+      gateway.refuseOverloaded(request, response)
+    }
+  }
+  function isAdmitted(request: IncomingMessage): boolean {
+    const connection = connectionOf(request)
+    if (!admitted.has(connection) && sockets.size > maxConnections) return false
+    admitted.add(connection)
+    return true
   }
   server.on('request', handle)
   // 100 is sent when the upstream's side is reached: a refused body need not come at all.
   server.on('checkContinue', handle)
   server.on('checkExpectation', handle)
-  server.on('upgrade', gateway.upgrade)
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
+    gateway.upgrade(request, socket, head, isAdmitted(request)),
+  )
   server.on('connect', (request: IncomingMessage, peer: ServerResponse | Socket, head?: Buffer) => {
     if ('writeHead' in peer) gateway.refuseUnrouted(request, peer)
-    else gateway.upgrade(request, peer, head ?? Buffer.alloc(0))
+    else gateway.upgrade(request, peer, head ?? Buffer.alloc(0), isAdmitted(request))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // Browsers open connections ahead; one that never said a word asked for nothing.
@@ -124,6 +145,13 @@ function track(server: Server | Http2SecureServer, gateway: Gateway): ReadonlySe
 const unread: Readonly<Record<string, Reason>> = {
   HPE_HEADER_OVERFLOW: 'headers-too-large',
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+}
+
+/** What lasts from one request to the next. */
+function connectionOf(request: IncomingMessage): object {
+  const stream: unknown = Reflect.get(request, 'stream')
+  const session: unknown = stream instanceof Object ? Reflect.get(stream, 'session') : undefined
+  return session instanceof Object ? session : request.socket
 }
 
 function addressIn(socket: Socket): string {

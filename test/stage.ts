@@ -137,6 +137,8 @@ export async function startGateway(
     FRAME_ANCESTORS: 'https://cc.example',
     PORT: '0',
     DRAIN_TIMEOUT: '1s',
+    // Tests are refused a lot.
+    RATE_LIMIT: '1000000/1m',
     ...env,
   }
   const read = readConfig(settings, {
@@ -230,6 +232,7 @@ export function ask(origin: string, target = link(), asked: Asked = {}): Promise
       path: target,
       headers: lines,
       agent,
+      maxHeaderSize: 64 * 1024,
     })
     request.on('information', ({ statusCode: status, headers }) =>
       interim.push({ status, headers }),

@@ -97,6 +97,7 @@ export function decide(request: AccessRequest, gate: Gate, now: number): Decisio
       const keep = gate.forwardAuth || bearer === null
       return {
         ...grant(parts, [session], keep ? (authorization ?? null) : null, gate.forwardAuth),
+        isNew: !sessions.some((known) => proves(known, key, query)),
         setCookies,
       }
     }
@@ -140,6 +141,8 @@ function grant(
     authorization,
     subject: common(sessions),
     end: Math.max(...sessions.map((session) => session.end)),
+    isNew: false,
+    session: sessions.length === 1 ? (sessions[0] ?? null) : null,
     setCookies: [],
   }
 }

@@ -1,4 +1,5 @@
 import type { ContactCenter } from '../settings/config.ts'
+import type { Session } from './session.ts'
 
 /** Every reason to refuse, and the status the client sees of it. The client never sees the reason. */
 export const denials = {
@@ -18,6 +19,8 @@ export const denials = {
   'body-too-large': 413,
   'headers-too-large': 431,
   'internal-error': 500,
+  'rate-limited': 429,
+  overloaded: 503,
   'upstream-unreachable': 502,
   'upstream-timeout': 504,
 } as const
@@ -54,6 +57,10 @@ export interface Grant {
   readonly subject: Subject
   /** When the last of the sessions it may act for ends, in ms since the epoch. */
   readonly end: number
+  /** Whether a token opened the session: no cookie had proven it before. */
+  readonly isNew: boolean
+  /** The one session that the request acts for; null where it may act for several. */
+  readonly session: Session | null
   /** Set-Cookie lines: the session opened by a navigation with a token, and those it displaces. */
   readonly setCookies: readonly string[]
 }

@@ -5,7 +5,8 @@ import type { Dispatcher } from 'undici'
 import type { Decision, Reason } from '../access/decision.ts'
 import type { Client } from '../client.ts'
 import type { Audit, AuditEvent, Ending } from '../observe/audit.ts'
-import { refuse } from '../refusal.ts'
+import { countsAsRefusal, refuse } from '../refusal.ts'
+import type { Refusals } from '../state/refusals.ts'
 import { earlyHints, head101, responseTrailers } from './answer.ts'
 import { acceptsHandshake, extensionsAllowed, withoutExtensions } from './handshake.ts'
 import type { Open, OpenExchanges } from './open.ts'
@@ -20,6 +21,8 @@ export interface Carrier {
   readonly upstream: Upstream
   readonly open: OpenExchanges
   readonly audit: Audit
+  readonly refusals: Refusals
+  readonly identityHeaders: boolean
   readonly bodyLimit: number
   readonly messageLimit: number
   readonly idleTimeout: number
@@ -99,21 +102,24 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   /** Answers with a refusal, whatever was under way. */
   refuse(reason: Reason): void {
     this.#abandon()
-    this.#reason = reason
+    const { ip } = this.#decided.client
+    const limited = countsAsRefusal(reason) && this.#carrier.refusals.count(ip, Date.now())
+    this.#reason = limited ? 'rate-limited' : reason
     this.#waitFor('client')
-    refuse(this.#request, this.#response, reason, this.#decided.framing)
+    refuse(this.#request, this.#response, this.#reason, this.#decided.framing)
   }
 
   /** Carries the request, if it may pass, to the host its path belongs to. `path` is the host's. */
   forward(path: string): void {
-    const { upstream } = this.#carrier
+    const { upstream, identityHeaders } = this.#carrier
     const { decision: grant, client } = this.#decided
     if (!grant.allow || this.#body.isTooLarge) {
       this.refuse(grant.allow ? 'body-too-large' : grant.reason)
       return
     }
     const { origin } = hostFor(upstream, grant.path)
-    const headers = requestHeaders(this.#request.rawHeaders, grant, client, origin)
+    const { rawHeaders } = this.#request
+    const headers = requestHeaders(rawHeaders, grant, client, origin, identityHeaders)
     const options = {
       origin,
       path: grant.query === '' ? path : `${path}?${grant.query}`,
@@ -328,7 +334,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   #audit(event: Pick<AuditEvent, 'status' | 'socket' | 'code'>): void {
     const { decision, client, hint } = this.#decided
-    const reason = decision.allow ? this.#reason : decision.reason
+    const reason = this.#reason ?? (decision.allow ? null : decision.reason)
     this.#carrier.audit(
       {
         decision: reason === null ? 'allow' : 'deny',

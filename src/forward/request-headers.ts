@@ -1,4 +1,5 @@
 import type { Grant } from '../access/decision.ts'
+import type { Session } from '../access/session.ts'
 import type { Client } from '../client.ts'
 
 // Hop-by-hop (RFC 9110 §7.6.1), and the gateway's own to set or to keep.
@@ -31,13 +32,14 @@ const droppedPrefix = /^x-(?:copilot|forwarded)-/
 
 /**
  * The headers that go upstream, as undici takes them: names and values in turn, Latin-1. `raw` are
- * the client's in the same form, `origin` is the upstream's.
+ * the client's in the same form, `origin` is the upstream's. `identity`: whether to say who asks.
  */
 export function requestHeaders(
   raw: readonly string[],
   grant: Grant,
   client: Client,
   origin: string,
+  identity = false,
 ): string[] {
   const named = connectionOptions(raw)
   const headers: string[] = []
@@ -68,7 +70,20 @@ export function requestHeaders(
     'X-Request-Id',
     requestId,
   )
+  if (identity && grant.session !== null) headers.push(...identityHeaders(grant.session))
   return headers
+}
+
+/** Percent-encoded UTF-8, so that any id is a legal value and reads alike everywhere. */
+function identityHeaders({ key, userId, sessionId }: Session): string[] {
+  return [
+    'X-Copilot-User-Id',
+    encodeURIComponent(userId.toWellFormed()),
+    'X-Copilot-Session-Id',
+    encodeURIComponent(sessionId.toWellFormed()),
+    'X-Copilot-Contact-Center',
+    encodeURIComponent(key.contactCenter.name.toWellFormed()),
+  ]
 }
 
 /** Names and values in turn, two by two. */

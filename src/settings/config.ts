@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { LevelWithSilent } from 'pino'
 import { isLoopback } from '../forward/frame-ancestors.ts'
+import type { Rate } from '../state/refusals.ts'
 import { errorCode, type Surroundings } from './parsers.ts'
 import {
   createReader,
@@ -40,6 +41,7 @@ export interface Config {
     readonly idleTimeout: number
     readonly bodyLimit: number
     readonly webSocketLimit: number
+    readonly maxConnections: number
   }
   /** The gateway's own origins; null: taken from each request's Host. */
   readonly publicOrigins: readonly string[] | null
@@ -52,6 +54,9 @@ export interface Config {
   }
   readonly sessions: { readonly maxAge: number; readonly outliveToken: boolean }
   readonly forwardAuth: boolean
+  readonly identityHeaders: boolean
+  /** Refusals a client address. */
+  readonly rateLimit: Rate
   readonly drainTimeout: number
   readonly logLevel: LevelWithSilent
 }
@@ -83,6 +88,9 @@ export function readConfig(
     sessionMaxAge: read(settings.sessionMaxAge),
     outliveToken: read(settings.sessionOutlivesToken),
     forwardAuth: read(settings.forwardAuth),
+    identityHeaders: read(settings.identityHeaders),
+    rateLimit: read(settings.rateLimit),
+    maxConnections: read(settings.maxConnections),
     bodyLimit: read(settings.bodyLimit),
     webSocketLimit: read(settings.wsMaxPayload),
     headersTimeout: read(settings.headersTimeout),
@@ -158,6 +166,7 @@ export function readConfig(
       idleTimeout: needed.idleTimeout,
       bodyLimit: needed.bodyLimit,
       webSocketLimit: needed.webSocketLimit,
+      maxConnections: needed.maxConnections,
     },
     publicOrigins,
     trustedProxies,
@@ -168,6 +177,8 @@ export function readConfig(
     },
     sessions: { maxAge: needed.sessionMaxAge, outliveToken: needed.outliveToken },
     forwardAuth: needed.forwardAuth,
+    identityHeaders: needed.identityHeaders,
+    rateLimit: needed.rateLimit,
     drainTimeout: needed.drainTimeout,
     logLevel: needed.logLevel,
   }

@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import proxyaddr from '@fastify/proxy-addr'
 import type { LevelWithSilent } from 'pino'
 import { parseFrameAncestors } from '../forward/frame-ancestors.ts'
+import type { Rate } from '../state/refusals.ts'
 
 /** What settings depend on beside their text. */
 export interface Surroundings {
@@ -56,6 +57,21 @@ export const size: Parser<number> = (text) => {
     return wrong('must be a size above 0 in b, kb or mb, such as 512kb')
   }
   return fine(value)
+}
+
+/** A whole number of things, of which there must be one. */
+export const count: Parser<number> = (text) =>
+  /^[1-9]\d{0,8}$/.test(text) ? fine(Number(text)) : wrong('must be a whole number above 0')
+
+/** So many in so long a time. */
+export const rate: Parser<Rate> = (text, surroundings) => {
+  const [number = '', time = '', ...rest] = text.split('/')
+  const parsed = [count(number, surroundings), duration(1)(time, surroundings)] as const
+  const [most, window] = parsed
+  if ('problems' in most || 'problems' in window || rest.length > 0) {
+    return wrong('must be a count and a duration, such as 30/1m')
+  }
+  return fine({ count: most.value, window: window.value })
 }
 
 export const port: Parser<number> = (text) =>

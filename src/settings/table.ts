@@ -2,6 +2,7 @@ import {
   baseUrl,
   boolean,
   certificates,
+  count,
   duration,
   frameAncestors,
   host,
@@ -13,6 +14,7 @@ import {
   port,
   privateKey,
   proxies,
+  rate,
   size,
 } from './parsers.ts'
 import { sharedSecrets } from './secrets.ts'
@@ -155,6 +157,26 @@ export const settings = {
     parse: proxies,
     meaning:
       'Addresses or CIDRs, separated by white space or commas, whose forwarding headers are believed.',
+  },
+  identityHeaders: {
+    name: 'IDENTITY_HEADERS',
+    default: 'false',
+    parse: boolean,
+    meaning:
+      'Send X-Copilot-User-Id, -Session-Id and -Contact-Center to the upstream, percent-encoded.',
+  },
+  rateLimit: {
+    name: 'RATE_LIMIT',
+    default: '30/1m',
+    parse: rate,
+    meaning:
+      'Refusals a client address and time; past it they are 429. What passes is not counted.',
+  },
+  maxConnections: {
+    name: 'MAX_CONNECTIONS',
+    default: '10000',
+    parse: count,
+    meaning: 'Open connections of clients; new ones past it get 503.',
   },
   bodyLimit: {
     name: 'BODY_LIMIT',

@@ -25,7 +25,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
   const newContext = await launch(t)
 
   await t.test('the framing page is told what it may know', async (t) => {
-    const page = await (await newContext()).newPage()
+    const page = await (await newContext(t)).newPage()
     const messages = await gatherMessages(page)
     const errors = gatherErrors(page)
     const answers = gather<Response>()
@@ -85,7 +85,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
 
   for (const colors of ['light', 'dark'] as const) {
     await t.test(`it can be read at 320 px, ${colors}`, async (t) => {
-      const page = await (await newContext({ colors })).newPage()
+      const page = await (await newContext(t, { colors })).newPage()
       const messages = await gatherMessages(page)
       await page.goto(demo.refusals.href)
       await messages.until(() => true, refusals.length)
@@ -111,7 +111,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
   }
 
   await t.test('without a Referer only a known contact center is told', async (t) => {
-    const page = await (await newContext()).newPage()
+    const page = await (await newContext(t)).newPage()
     const messages = await gatherMessages(page)
     const errors = gatherErrors(page)
     await page.goto(demo.refusals.href)
@@ -139,7 +139,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
   })
 
   await t.test('in a tab of its own it is shown, and posts nothing', async (t) => {
-    const page = await (await newContext()).newPage()
+    const page = await (await newContext(t)).newPage()
     const messages = await gatherMessages(page)
     const errors = gatherErrors(page)
     const answer = await page.goto(`${demo.gateway}?userId=a&sessionId=b&URLToken=c`)
@@ -153,7 +153,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
   await t.test('“Try again” opens the workspace that is back', async (t) => {
     const stage = await startOwnStage(t, {})
     await stage.workspace.stop()
-    const page = await (await newContext()).newPage()
+    const page = await (await newContext(t)).newPage()
     const messages = await gatherMessages(page)
     await page.goto(stage.framing(names.contactCenter, stage.link()))
     const [told] = await messages.until(() => true)

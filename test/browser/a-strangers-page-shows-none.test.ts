@@ -24,8 +24,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
   const newContext = await launch(t)
 
   await t.test('the demo’s stranger has a shut frame; the same link opens in a tab', async (t) => {
-    const context = await newContext()
-    t.teardown(() => context.close())
+    const context = await newContext(t)
     const page = await context.newPage()
     const messages = await gatherMessages(page)
     const errors = gatherErrors(page)
@@ -80,8 +79,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
   for (const [name, host, tls] of strangers) {
     await t.test(`shut: ${name}`, async (t) => {
       const site = await startFramingSite(t, host, tls())
-      const context = await newContext()
-      t.teardown(() => context.close())
+      const context = await newContext(t)
       const page = await context.newPage()
       const messages = await gatherMessages(page)
       const errors = gatherErrors(page)

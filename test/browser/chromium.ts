@@ -92,12 +92,17 @@ export interface Look {
   readonly colors?: Colors
 }
 
+export type NewContext = (t: Scope, look?: Look) => Promise<BrowserContext>
+
 /** A browser for several contexts, each with cookies of its own. Third-party cookies are blocked. */
-export async function launch(t: Scope): Promise<(look?: Look) => Promise<BrowserContext>> {
+export async function launch(t: Scope): Promise<NewContext> {
   const browser = await chromium.launch(options())
   t.teardown(() => browser.close())
-  return ({ width = 1280, height = 900, colors = 'light' } = {}) =>
-    browser.newContext({ viewport: { width, height }, colorScheme: colors })
+  return async (t, { width = 1280, height = 900, colors = 'light' } = {}) => {
+    const context = await browser.newContext({ viewport: { width, height }, colorScheme: colors })
+    t.teardown(() => context.close())
+    return context
+  }
 }
 
 /** A browser whose user has allowed third-party cookies, which only a profile can say. */

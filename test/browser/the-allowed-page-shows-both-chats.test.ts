@@ -20,7 +20,7 @@ const [maria, tomas] = conversations
 const browsers = [
   {
     name: 'third-party cookies blocked, as Debian ships it',
-    open: async (t: Scope): Promise<BrowserContext> => (await launch(t))(),
+    open: async (t: Scope): Promise<BrowserContext> => (await launch(t))(t),
     thirdPartyCookies: false,
   },
   {

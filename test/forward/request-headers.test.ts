@@ -1,18 +1,28 @@
 import t from 'tap'
+import { decide } from '../../src/access/access.ts'
 import type { Grant } from '../../src/access/decision.ts'
 import type { Client } from '../../src/client.ts'
 import { connectionOptions, pairs, requestHeaders } from '../../src/forward/request-headers.ts'
+import { createGate, link } from '../stage.ts'
 
-const grant: Grant = {
-  allow: true,
-  path: '/',
-  query: '',
-  cookie: '',
-  authorization: null,
-  subject: { contactCenter: null, userId: null, sessionId: null },
-  end: 0,
-  setCookies: [],
-}
+const decision = decide(
+  {
+    method: 'GET',
+    target: link(),
+    hosts: ['gateway.example'],
+    authorizations: [],
+    cookie: '',
+    upgrade: false,
+    origin: undefined,
+    fetchSite: undefined,
+    fetchMode: undefined,
+    own: [],
+  },
+  await createGate(),
+  Date.now(),
+)
+if (!decision.allow) throw new Error(decision.reason)
+const grant: Grant = decision
 const client: Client = {
   ip: '192.0.2.7',
   addresses: '192.0.2.7',

@@ -1,7 +1,9 @@
+import { Agent } from 'node:http'
 import t from 'tap'
 import { denials, type Reason } from '../../src/access/decision.ts'
 import {
   answersIn,
+  ask,
   auditOf,
   exchange,
   ids,
@@ -10,6 +12,7 @@ import {
   link,
   openSession,
   type RawAnswer,
+  type Stage,
   startGateway,
   startUpstream,
 } from '../stage.ts'
@@ -24,6 +27,8 @@ const gateway = await startGateway(t, upstream.origin, {
   HEADERS_TIMEOUT: '200ms',
   UPSTREAM_TIMEOUT: '200ms',
 })
+const limited = await startGateway(t, upstream.origin, { RATE_LIMIT: '1/1h' })
+const full = await startGateway(t, upstream.origin, { MAX_CONNECTIONS: '1' })
 const { host } = new URL(gateway.origin)
 const now = inAnHour() - 3600
 const base = { userId: ids.userId, sessionId: ids.sessionId, iat: now, exp: now + 3600 }
@@ -43,6 +48,7 @@ interface Provocation {
   /** What the audit line says beside what all have. */
   readonly says: Readonly<Record<string, unknown>>
   readonly reached?: true
+  readonly front?: Stage
 }
 
 const at = { method: 'GET', path: '/' } as const
@@ -112,11 +118,21 @@ const provocations: Readonly<Record<Exclude<Reason, 'internal-error'>, Provocati
     says: { ...at, ...subject, path: '/silent' },
     reached: true,
   },
+  'rate-limited': { bytes: request('GET /'), status: 429, says: at, front: limited },
+  overloaded: { bytes: request('GET /'), status: 503, says: at, front: full },
 }
 
-for (const [reason, { bytes, status, says, reached }] of Object.entries(provocations)) {
+await exchange(limited.port, request('GET /'))
+const agent = new Agent({ keepAlive: true })
+t.teardown(() => agent.destroy())
+await ask(full.origin, link(), { agent })
+upstream.seen.length = 0
+
+for (const [reason, { bytes, status, says, reached, front = gateway }] of Object.entries(
+  provocations,
+)) {
   t.test(`${reason} is a ${status} that does not say so`, async (t) => {
-    const [answer, ...more] = answersIn(await exchange(gateway.port, bytes))
+    const [answer, ...more] = answersIn(await exchange(front.port, bytes))
     t.strictSame(more, [], 'one answer')
     if (!answer) return
     t.equal(answer.status, status)
@@ -133,7 +149,7 @@ for (const [reason, { bytes, status, says, reached }] of Object.entries(provocat
     t.equal(answer.headers['set-cookie'], undefined)
     t.equal(Number(answer.headers['content-length']), Buffer.byteLength(answer.body, 'latin1'))
 
-    const line = await auditOf(gateway, requestId)
+    const line = await auditOf(front, requestId)
     const { time, durationMs, level, ...rest } = line
     t.type(durationMs, 'number')
     t.strictSame(Object.fromEntries(Object.entries(rest).filter(([name]) => name !== 'error')), {
@@ -155,8 +171,9 @@ t.test('no other reason exists', async (t) => {
   for (const [reason, { status }] of Object.entries(provocations)) {
     t.match(denials, { [reason]: status })
   }
+  const own = Object.values(provocations).filter(({ front }) => front === undefined)
   const seen = (await gateway.audited(1)).filter(({ decision }) => decision === 'deny')
-  t.equal(seen.length, Object.keys(provocations).length, 'one line each')
+  t.equal(seen.length, own.length, 'one line each')
 })
 
 /** RFC 9457, with the members that the contract names and no other. */

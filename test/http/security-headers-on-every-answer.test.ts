@@ -199,6 +199,10 @@ t.test('hop-by-hop headers of the upstream end here', async (t) => {
     'canary',
     'Upgrade',
     'canary/1.0',
+    'Connection',
+    'x_under',
+    'X_Under',
+    'canary',
     'X-Kept',
     'kept',
   ]

@@ -192,7 +192,10 @@ async function closesWith(
   const { client, upstream } = await stage.pair(target)
   client.socket.setNoDelay(true)
   for (const piece of pieces) client.socket.write(piece)
-  const words = inWords(bodyOf(await client.ended))
+  const all = Buffer.concat(pieces)
+  const passed = upstream.until((b) => (b.subarray(0, all.length).equals(all) ? 'passed' : null))
+  const ended = client.ended.then((bytes) => inWords(bodyOf(bytes)))
+  const words = await Promise.race([ended, passed.then((word) => [word]).catch(() => ended)])
   client.socket.end(closeWith(1009, '', { mask: true }))
   await upstream.ended
   upstream.socket.end()

@@ -1,0 +1,52 @@
+import { isIPv6 } from 'node:net'
+
+export interface Rate {
+  readonly count: number
+  /** ms */
+  readonly window: number
+}
+
+/** Refusals a client address, of which past a rate it gets to hear no more than that it is past it. */
+export interface Refusals {
+  /** Counts one more, and tells whether the address is past the rate. `now` is ms since the epoch. */
+  readonly count: (ip: string, now: number) => boolean
+}
+
+/** Attackers have many addresses: the oldest counts go first. */
+const mostAddresses = 50_000
+
+export function createRefusals({ count: limit, window }: Rate): Refusals {
+  const counts = new Map<string, { refusals: number; readonly end: number }>()
+  return {
+    count(ip, now) {
+      const network = networkOf(ip)
+      let entry = counts.get(network)
+      if (entry === undefined || now >= entry.end) {
+        counts.delete(network)
+        const [oldest] = counts.size >= mostAddresses ? counts.keys() : []
+        if (oldest !== undefined) counts.delete(oldest)
+        entry = { refusals: 0, end: now + window }
+        counts.set(network, entry)
+      }
+      entry.refusals += 1
+      return entry.refusals > limit
+    },
+  }
+}
+
+/** Whoever has one IPv6 address has the 2⁶⁴ beside it. */
+function networkOf(ip: string): string {
+  if (!isIPv6(ip)) return ip
+  const [head = '', tail] = ip.split('%', 1)[0]?.split('::') ?? []
+  const groups = head.split(':')
+  const missing = tail === undefined ? 0 : 8 - groups.length - tail.split(':').length
+  const all = [
+    ...groups,
+    ...Array<string>(Math.max(missing, 0)).fill('0'),
+    ...(tail?.split(':') ?? []),
+  ]
+  return all
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group || '0', 16))
+    .join(':')
+}
