@@ -89,20 +89,17 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
       const messages = await gatherMessages(page)
       await page.goto(demo.refusals.href)
       await messages.until(() => true, refusals.length)
+      await page.evaluate(() => {
+        for (const iframe of document.querySelectorAll('iframe')) iframe.style.width = '320px'
+      })
       for (const { title } of refusals) {
-        const element = page.locator(`iframe[title="${title}"]`)
         const frame = await frameOf(page, title)
-        for (const width of [320, 240, 700]) {
-          await element.evaluate((iframe, width) => {
-            iframe.style.width = `${width}px`
-          }, width)
-          await frame.waitForFunction((width) => innerWidth === width, width)
-          const seen = await frame.evaluate(look)
-          t.strictSame(seen.problems, [], `${title}, ${width} px`)
-          t.ok(seen.texts >= 4, 'a title, what to do, and the reference')
-          t.equal(seen.ground, colors)
-          t.ok(seen.smallest >= 12, 'no small print')
-        }
+        await frame.waitForFunction(() => innerWidth === 320)
+        const seen = await frame.evaluate(look)
+        t.strictSame(seen.problems, [], title)
+        t.equal(seen.texts, 4, 'a title, what to do, and the reference')
+        t.equal(seen.ground, colors)
+        t.ok(seen.smallest >= 12, 'no small print')
         t.not(await frame.title(), '')
         t.equal(await frame.locator('html').getAttribute('lang'), 'en')
         t.equal(await frame.locator('h1').count(), 1)

@@ -99,12 +99,15 @@ t.test('the defaults are those of the documentation', (t) => {
       idleTimeout: 60_000,
       bodyLimit: 10 * 1024 * 1024,
       webSocketLimit: 1024 * 1024,
+      maxConnections: 10_000,
     },
     publicOrigins: null,
     trustedProxies: [],
     tokens: { requireExp: true, maxAge: null, clockTolerance: 5000 },
     sessions: { maxAge: 12 * 3_600_000, outliveToken: false },
     forwardAuth: true,
+    identityHeaders: false,
+    rateLimit: { count: 30, window: 60_000 },
     drainTimeout: 25_000,
     logLevel: 'info',
   })
@@ -224,6 +227,9 @@ t.test('a text becomes a value', (t) => {
     ],
     [{ BODY_LIMIT: '1.5kb' }, (c) => c.listener.bodyLimit, 1536],
     [{ BODY_LIMIT: '2MB' }, (c) => c.listener.bodyLimit, 2 * 1024 * 1024],
+    [{ IDENTITY_HEADERS: 'true' }, (c) => c.identityHeaders, true],
+    [{ RATE_LIMIT: '5/250ms' }, (c) => c.rateLimit, { count: 5, window: 250 }],
+    [{ MAX_CONNECTIONS: '7' }, (c) => c.listener.maxConnections, 7],
     [{ WS_MAX_PAYLOAD: '100b' }, (c) => c.listener.webSocketLimit, 100],
     [{ WS_MAX_PAYLOAD: '65536' }, (c) => c.listener.webSocketLimit, 65536],
     [{ HEADERS_TIMEOUT: '1s' }, (c) => c.listener.headersTimeout, 1000],
@@ -454,6 +460,15 @@ t.test('what is wrong is said, and what would be right', (t) => {
     ...['0', '0kb', '10gb', '-1', '10 mb', '1e6', 'mb', 'unlimited'].map(
       (BODY_LIMIT) => [{ BODY_LIMIT }, `BODY_LIMIT ${size}`] as const,
     ),
+    ...['30', '0/1m', '30/0', '30/1', '/1m', '30/', '1.5/1m', '30/1m/1m', '-1/1m'].map(
+      (value) =>
+        [
+          { RATE_LIMIT: value },
+          'RATE_LIMIT must be a count and a duration, such as 30/1m',
+        ] as const,
+    ),
+    [{ MAX_CONNECTIONS: '0' }, 'MAX_CONNECTIONS must be a whole number above 0'],
+    [{ MAX_CONNECTIONS: '1.5' }, 'MAX_CONNECTIONS must be a whole number above 0'],
     [{ WS_MAX_PAYLOAD: '0' }, `WS_MAX_PAYLOAD ${size}`],
     [
       { LOG_LEVEL: 'INFO' },
