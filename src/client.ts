@@ -72,9 +72,18 @@ function readForwarding(headers: IncomingHttpHeaders): Forwarding {
   }
 }
 
-function forwardedPairs(forwarded: string | undefined, name: string): string[] {
-  const pair = new RegExp(`(?:^|[;,])\\s*${name}=(?:"([^"]*)"|([^;,"\\s]*))`, 'gi')
-  return [...(forwarded ?? '').matchAll(pair)].map(([, quoted, token]) => quoted ?? token ?? '')
+/** The values of a parameter, one an element, of a Forwarded header; none of one that is malformed. */
+function forwardedPairs(forwarded = '', name: string): string[] {
+  const pair = /\s*([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^;,"\s]*))\s*(?:[;,]|$)/gy
+  const values: string[] = []
+  let end = 0
+  for (let match = pair.exec(forwarded); match !== null; match = pair.exec(forwarded)) {
+    const [, parameter = '', quoted, token = ''] = match
+    end = pair.lastIndex
+    if (parameter.toLowerCase() === name) values.push(quoted?.replace(/\\(.)/g, '$1') ?? token)
+    if (end === forwarded.length) break
+  }
+  return end === forwarded.length ? values : []
 }
 
 function withoutPort(node: string): string {

@@ -8,9 +8,9 @@ import type { Logger } from 'pino'
 import { type AccessRequest, decide, type Gate } from './access/access.ts'
 import type { Decision, Reason, Subject } from './access/decision.ts'
 import { type Client, clientReader, originOf } from './client.ts'
-import { type Carrier, Exchange, type Upgrade } from './forward/exchange.ts'
+import { type Carrier, Exchange } from './forward/exchange.ts'
 import { framedBy } from './forward/frame-ancestors.ts'
-import { isHandshake } from './forward/handshake.ts'
+import { awaitUpgrade, isHandshake, type Upgrade } from './forward/handshake.ts'
 import { OpenExchanges } from './forward/open.ts'
 import { pairs } from './forward/request-headers.ts'
 import { createUpstream, hostFor } from './forward/upstream.ts'
@@ -129,7 +129,7 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
       response.on('finish', () => request.socket.destroySoon())
       // What Node does for a response of its own.
       socket.on('drain', () => response.emit('drain'))
-      const { exchange, decision } = begin(request, response, { socket, head })
+      const { exchange, decision } = begin(request, response, awaitUpgrade(socket, head))
       if (!admitted) exchange.refuse('overloaded')
       else if (!decision.allow) exchange.refuse(decision.reason)
       else if (!isHandshake(request)) exchange.refuse('request-malformed')
@@ -180,7 +180,8 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
     const limited = countsAsRefusal(unread) && carrier.refusals.count(ip, Date.now())
     const reason = limited ? 'rate-limited' : unread
     const requestId = randomUUID()
-    const framing = { frameAncestors: "'none'", requestId, secure: listener.tls !== null }
+    const secure = config.publicOrigins?.[0]?.startsWith('https:') ?? listener.tls !== null
+    const framing = { frameAncestors: "'none'", requestId, secure }
     const { status, headers, body } = refusal(reason, framing, undefined)
     const lines = Object.entries({ ...headers, connection: 'close' }).map((line) => line.join(': '))
     const client = { ip, addresses: ip, scheme: 'http', host: '', requestId } as const

@@ -142,7 +142,7 @@ function grant(
     subject: common(sessions),
     end: Math.max(...sessions.map((session) => session.end)),
     isNew: false,
-    session: sessions.length === 1 ? (sessions[0] ?? null) : null,
+    session: only(sessions),
     setCookies: [],
   }
 }
@@ -159,6 +159,15 @@ function subjectOf(key: Key | null, claims: Claims | null = null): Subject {
     userId: claims?.userId ?? null,
     sessionId: claims?.sessionId ?? null,
   }
+}
+
+/** The one session that several cookies may prove. */
+function only([first, ...others]: readonly Session[]): Session | null {
+  if (first === undefined) return null
+  const claims = { ...first, URLToken: null }
+  const alike = (other: Session): boolean =>
+    proves(other, first.key, claims) && other.urlTokenHash === first.urlTokenHash
+  return others.every(alike) ? first : null
 }
 
 /** What all sessions agree on: a script's request carries the cookies of every chat of the agent. */

@@ -8,11 +8,13 @@ export function earlyHints(
   headers: IncomingHttpHeaders,
 ): void {
   if (status === 102) response.writeProcessing()
-  // Node takes one link a string, and throws at what it can't read: a hint is not worth a request.
-  const links = [headers['link'] ?? []].flat().flatMap((link) => link.split(/,\s*(?=<)/))
-  if (status !== 103 || links.length === 0) return
-  if (links.every((link) => /^<[^<>]*>(?:\s*;[^,<>]*)*$/.test(link))) {
-    response.writeEarlyHints({ link: links })
+  if (status !== 103 || headers['link'] === undefined) return
+  // Node takes one link a string.
+  const link = [headers['link']].flat().flatMap((line) => line.split(/,\s*(?=<)/))
+  try {
+    response.writeEarlyHints({ link })
+  } catch {
+    // Node throws at links that it can't read. A hint is not worth a request.
   }
 }
 

@@ -15,7 +15,7 @@ export function withFrameAncestors(values: readonly string[], sources: string): 
           .map((text) => {
             if (!isFrameAncestors(text)) return text
             replaced = true
-            return /^\s*/.exec(text)?.[0] + directive
+            return /^[\t\n\f\r ]*/.exec(text)?.[0] + directive
           })
           .join(';'),
       )
@@ -24,21 +24,22 @@ export function withFrameAncestors(values: readonly string[], sources: string): 
   if (replaced) return replacedValues
 
   const first = values.findIndex((value) => value.split(',').some(isPolicy))
-  if (first < 0) return [...values.filter((value) => value.trim() !== ''), directive]
+  if (first < 0) return [directive]
   return values.map((value, index) => (index === first ? appended(value, directive) : value))
 }
 
+// White space is ASCII's in CSP: a hard space makes a directive that no browser knows.
 function isFrameAncestors(directive: string): boolean {
-  return /^\s*frame-ancestors(?:\s|$)/i.test(directive)
+  return /^[\t\n\f\r ]*frame-ancestors(?:[\t\n\f\r ]|$)/i.test(directive)
 }
 
 function isPolicy(text: string): boolean {
-  return text.split(';').some((directive) => directive.trim() !== '')
+  return /[^;\t\n\f\r ]/.test(text)
 }
 
 function appended(value: string, directive: string): string {
   const policies = value.split(',')
   const at = policies.findIndex(isPolicy)
-  const policy = policies[at]?.replace(/[;\s]+$/, '') ?? ''
+  const policy = policies[at]?.replace(/[;\t\n\f\r ]+$/, '') ?? ''
   return policies.with(at, `${policy}; ${directive}`).join(',')
 }

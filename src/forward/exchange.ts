@@ -8,7 +8,12 @@ import type { Audit, AuditEvent, Ending } from '../observe/audit.ts'
 import { countsAsRefusal, refuse } from '../refusal.ts'
 import type { Refusals } from '../state/refusals.ts'
 import { earlyHints, head101, responseTrailers } from './answer.ts'
-import { acceptsHandshake, extensionsAllowed, withoutExtensions } from './handshake.ts'
+import {
+  acceptsHandshake,
+  extensionsAllowed,
+  type Upgrade,
+  withoutExtensions,
+} from './handshake.ts'
 import type { Open, OpenExchanges } from './open.ts'
 import { Relay } from './relay.ts'
 import { RequestBody } from './request-body.ts'
@@ -37,12 +42,6 @@ export interface Decided {
   /** The gateway's own origin, as this client reached it. */
   readonly origin: string
   readonly hint: string | null
-}
-
-/** The socket of an upgrade, and what the client sent on it already. */
-export interface Upgrade {
-  readonly socket: Duplex
-  readonly head: Buffer
 }
 
 /** How long a body that nobody wants may still take, in ms. */
@@ -97,6 +96,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     })
     carrier.open.add(this)
     response.on('close', () => this.#responseClosed())
+    upgrade?.onLeave(() => this.cut('client'))
   }
 
   /** Answers with a refusal, whatever was under way. */
@@ -146,8 +146,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   /** A request in flight is let finish. */
   onDrain(): void {}
 
-  cut(): void {
-    this.#ended ??= this.#finished ? 'client-timeout' : 'drain'
+  cut(ended: Ending = this.#finished ? 'client-timeout' : 'drain'): void {
+    this.#ended ??= ended
     this.#abandon()
     if (isHttp2(this.#response)) this.#response.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
     else this.#request.socket.destroy()
@@ -241,13 +241,13 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     const { open, messageLimit } = this.#carrier
-    const { socket, head } = this.#upgrade
+    const { socket } = this.#upgrade
     this.#finished = true
     this.#response.detachSocket(this.#request.socket)
     this.#audit({ status: 101, socket: 'open' })
     open.delete(this)
     socket.write(head101(this.#answerHeaders(controller)), 'latin1')
-    const relay = new Relay(socket, upstream, head, {
+    const relay = new Relay(socket, upstream, this.#upgrade.take(), {
       messageLimit,
       extensions,
       end: this.#end,

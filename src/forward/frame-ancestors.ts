@@ -33,7 +33,8 @@ export function framedBy(
   ownOrigin: string | null,
 ): boolean {
   const page = URL.parse(origin)
-  if (page === null || page.origin !== origin) return false
+  // WHATWG lets `;`, `,` and quotes into a host: what matches is written into a policy.
+  if (page === null || page.origin !== origin || !/^[a-z\d.-]+$/.test(page.hostname)) return false
   return sources.some((source) =>
     source === "'self'" ? matchesSelf(page, ownOrigin) : matchesHost(page, source),
   )

@@ -1,5 +1,42 @@
 import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+
+/** A client that waits for its 101. */
+export interface Upgrade {
+  readonly socket: Duplex
+  /** Calls back once where the client ends its side: nobody who waits does that. */
+  readonly onLeave: (left: () => void) => void
+  /** Lets go of the socket, and returns what the client has said on it so far. */
+  readonly take: () => Buffer
+}
+
+/** What a client may say ahead of its 101, in bytes, before it is read no further. */
+const earlyLimit = 64 * 1024
+
+/** Listens to a client that waits: a FIN is heard only where somebody reads. */
+export function awaitUpgrade(socket: Duplex, head: Buffer): Upgrade {
+  let early = head
+  let left = (): void => {}
+  const onData = (chunk: Buffer): void => {
+    early = Buffer.concat([early, chunk])
+    if (early.length > earlyLimit) socket.pause()
+  }
+  const onEnd = (): void => left()
+  socket.on('data', onData)
+  socket.on('end', onEnd)
+  return {
+    socket,
+    onLeave(callback) {
+      left = callback
+    },
+    take() {
+      socket.off('data', onData)
+      socket.off('end', onEnd)
+      return early
+    },
+  }
+}
 
 /** A WebSocket handshake (RFC 6455 §4.1), as far as a proxy depends on it; the upstream judges the rest. */
 export function isHandshake({ method, httpVersion, headers }: IncomingMessage): boolean {

@@ -102,7 +102,7 @@ export function connectionOptions(raw: readonly string[]): ReadonlySet<string> {
 }
 
 /** CGI and its descendants read X_Forwarded_For as X-Forwarded-For (CVE-2025-64484). */
-function canonicalName(name: string): string {
+export function canonicalName(name: string): string {
   return name.toLowerCase().replaceAll('_', '-')
 }
 

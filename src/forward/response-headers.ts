@@ -1,6 +1,6 @@
 import { isSessionCookie } from '../access/session.ts'
 import { withFrameAncestors } from './csp.ts'
-import { connectionOptions, pairs } from './request-headers.ts'
+import { canonicalName, connectionOptions, pairs } from './request-headers.ts'
 
 /** What an answer's headers depend on besides the upstream's. */
 export interface Framing {
@@ -62,17 +62,18 @@ export function responseHeaders(
   framing: Framing,
   mapping: Mapping,
 ): Headers {
-  const headers: Headers = {}
+  // Without a prototype: upstreams may name a header `constructor`.
+  const headers: Headers = Object.create(null)
   const named = connectionOptions(raw)
   for (const [rawName, value] of pairs(raw)) {
     const name = rawName.toLowerCase()
-    if (!isForwarded(name) || named.has(name)) continue
+    if (!isForwarded(name) || named.has(canonicalName(name))) continue
     const before = headers[name]
     headers[name] = before === undefined ? value : [before, value].flat()
   }
   const policies = listOf(headers['content-security-policy'])
-  const location = headers['location']
-  if (typeof location === 'string') headers['location'] = mapLocation(location, mapping)
+  const locations = listOf(headers['location']).map((location) => mapLocation(location, mapping))
+  if (locations.length > 0) headers['location'] = locations
   const cookies = listOf(headers['set-cookie']).flatMap((line) => thirdParty(line, mapping))
   const own = mapping.setCookies.length > 0
   if (own || isHtml(headers['content-type'])) headers['cache-control'] = 'no-store'

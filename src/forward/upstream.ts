@@ -1,4 +1,5 @@
-import type { Socket } from 'node:net'
+import { subscribe } from 'node:diagnostics_channel'
+import { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Agent, buildConnector } from 'undici'
 import type { Config } from '../settings/config.ts'
@@ -8,8 +9,8 @@ export interface Upstream {
   readonly page: Host
   readonly api: Host
   readonly dispatcher: Agent
-  /** Whether an error says that a kept-alive connection was closed before it was used again. */
-  readonly wasStale: (error: unknown) => boolean
+  /** Whether an error says that a kept-alive connection was closed before any byte of the answer. */
+  readonly wasStale: (error: Error) => boolean
 }
 
 export interface Host {
@@ -46,20 +47,21 @@ export function createUpstream(config: Config['upstream']): Upstream {
       // undici's 16 kB would turn a long answer head into 502.
       maxHeaderSize: 64 * 1024,
     }),
-    wasStale: (error) =>
-      error instanceof Error &&
-      (stale.has(error) ||
-        ('socket' in error && isObject(error.socket) && Number(error.socket['bytesRead']) > 0)),
+    wasStale: (error) => stale.has(error),
   }
 
   function markStale(this: Socket | TLSSocket, error: Error): void {
-    if (this.bytesRead > 0) stale.add(error)
+    const before = readBefore.get(this) ?? 0
+    if (before > 0 && this.bytesRead === before) stale.add(error)
   }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
-}
+/** What a connection had read when its latest request was sent; 0 where that was its first. */
+const readBefore = new WeakMap<object, number>()
+subscribe('undici:client:sendHeaders', (message) => {
+  const socket: unknown = Reflect.get(Object(message), 'socket')
+  if (socket instanceof Socket) readBefore.set(socket, socket.bytesRead)
+})
 
 /** `/socket.io/` is the backend's, all else the page's. */
 export function hostFor(upstream: Upstream, path: string): Host {

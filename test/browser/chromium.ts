@@ -27,13 +27,15 @@ import { pickPorts, startSite, type Tls } from '../../demo/site.ts'
 import { startWorkspace, type Workspace } from '../../demo/workspace.ts'
 import { createLink } from '../../src/link/link.ts'
 import { createLog } from '../../src/observe/log.ts'
-import { secret, startGateway } from '../stage.ts'
+import { type Stage, secret, startGateway } from '../stage.ts'
 
 export interface Scope {
   teardown(done: () => unknown): void
 }
 
 const executablePath = '/usr/bin/chromium'
+/** After so many milliseconds a test fails. */
+const patience = 20_000
 
 /** Why there is nothing to test with, or false. In CI that is a failure. */
 export const chromiumMissing: string | false = whyMissing()
@@ -100,6 +102,7 @@ export async function launch(t: Scope): Promise<NewContext> {
   t.teardown(() => browser.close())
   return async (t, { width = 1280, height = 900, colors = 'light' } = {}) => {
     const context = await browser.newContext({ viewport: { width, height }, colorScheme: colors })
+    context.setDefaultTimeout(patience)
     t.teardown(() => context.close())
     return context
   }
@@ -113,6 +116,7 @@ export async function launchAllowingCookies(t: Scope): Promise<BrowserContext> {
   writeFileSync(join(profile, 'Default/Preferences'), JSON.stringify(preferences))
   t.teardown(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }))
   const context = await chromium.launchPersistentContext(profile, options())
+  context.setDefaultTimeout(patience)
   t.teardown(() => context.close())
   return context
 }
@@ -165,7 +169,7 @@ export function gather<T>(): Gathered<T> {
         const deadline = setTimeout(() => {
           waiting.delete(check)
           reject(new Error(`waited in vain; there are ${JSON.stringify(all)}`))
-        }, 30_000)
+        }, patience)
         waiting.add(check)
         check()
       }),
@@ -197,7 +201,7 @@ export async function startHttpsDemo(
 
 export interface OwnStage {
   readonly gateway: URL
-  readonly audit: Pick<Gathered<Line>, 'until'>
+  readonly audit: Gathered<Line>
   /** The page on one of the hosts that frames these links. */
   framing(host: string, ...links: readonly (URL | string)[]): string
   link(changes?: LinkChanges): URL
@@ -251,14 +255,7 @@ export async function startOwnStage(
   })
   return {
     gateway,
-    audit: {
-      async until(matches, count = 1) {
-        for (let lines = 1; ; lines += 1) {
-          const found = (await stage.audited(lines)).filter(matches)
-          if (found.length >= count) return found
-        }
-      },
-    },
+    audit: follow(stage),
     framing(host, ...links) {
       const site = sites.get(host)
       if (!site) throw new Error(`no site on ${host}`)
@@ -281,6 +278,17 @@ export async function startOwnStage(
       },
     },
   }
+}
+
+function follow({ audited }: Pick<Stage, 'audited'>): Gathered<Line> {
+  const audit = gather<Line>()
+  void (async () => {
+    for (let count = 1; ; count += 1) {
+      const line = (await audited(count))[count - 1]
+      if (line) audit.add(line)
+    }
+  })()
+  return audit
 }
 
 function tlsFiles(t: Scope, { cert, key }: Tls): Record<string, string> {

@@ -1,4 +1,4 @@
-import type { Frame, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t from 'tap'
 import { agent, conversations } from '../../demo/conversations.ts'
 import {
@@ -92,41 +92,53 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
     await page.goto(url)
     return page
   }
-  const frameIn = async (page: Page): Promise<Frame> => {
-    const [, frame] = page.frames()
-    if (!frame) throw new Error('no frame')
-    return frame
-  }
+  const withToken = demo.link(maria.sessionId).search
 
   const pages = [
     {
       // It shares the partition, and so the cookies, of the desktop's frames.
       name: 'another page of the contact center’s site',
-      open: () => open(framing(contactCenter, 'about:blank')),
-      site: 'cross-site',
+      framing: (link: URL | string) => framing(contactCenter, link),
+      depth: 0,
     },
     {
       name: 'a stranger’s tile in a page of the contact center’s site',
-      open: async () =>
-        frameIn(await open(framing(contactCenter, framing(stranger, 'about:blank')))),
-      site: 'cross-site',
+      framing: (link: URL | string) => framing(contactCenter, framing(stranger, link)),
+      depth: 1,
     },
     {
       name: 'a neighbour on the gateway’s own site',
-      open: () => open(framing(neighbour, 'about:blank')),
-      site: 'same-site',
+      framing: (link: URL | string) => framing(neighbour, link),
+      depth: 0,
     },
   ] as const
-  for (const [index, { name, open }] of pages.entries()) {
-    await t.test(name, async (t) => {
-      const page = await open()
+  for (const [index, { name, framing, depth }] of pages.entries()) {
+    await t.test(`${name} is refused what it asks for`, async (t) => {
+      const page = await open(framing('about:blank'))
+      const frame = page.frames()[depth]
       for (const { name, method, run } of ways) {
         const path = `/${name}/${index}`
-        await page.evaluate<unknown, string>(run, new URL(path, demo.gateway).href)
+        const url = new URL(path, demo.gateway)
+        await frame?.evaluate<unknown, string>(run, url.href)
         const [line] = await audit.until((one) => one['path'] === path)
         // With no cookie in the request the reason would be that the token is missing.
         t.match(line, { decision: 'deny', reason: 'origin-refused', status: 403, method }, name)
       }
+
+      const path = `/token/${index}`
+      const url = new URL(`${path}${withToken}`, demo.gateway)
+      await frame?.evaluate((url) => void new WebSocket(url), url.href.replace('https:', 'wss:'))
+      const [line] = await audit.until((one) => one['path'] === path)
+      t.match(line, { decision: 'deny', reason: 'origin-refused' }, 'a WebSocket even with a token')
+    })
+
+    await t.test(`${name} may open the workspace, and is not shown it`, async (t) => {
+      const path = `/navigation/${index}`
+      const page = await open(framing(new URL(path, demo.gateway)))
+      const [frame] = await shutFrames(page)
+      t.equal(frame?.parentFrame(), page.frames()[depth])
+      const [line] = await audit.until((one) => one['path'] === path)
+      t.match(line, { decision: 'allow', userId: agent.userId })
     })
   }
 

@@ -86,6 +86,7 @@ t.test('what leads past the gateway or tells of the upstream is removed', (t) =>
     'Server',
     'X-Powered-By',
     'X-Frame-Options',
+    'Alt-Svc',
     'Access-Control-Allow-Origin',
     'Access-Control-Allow-Credentials',
     'Access-Control-Allow-Headers',
@@ -226,6 +227,8 @@ t.test('what a shared cache could give to the next agent becomes private', (t) =
     [['public', 'public'], ['private']],
     [['public, private'], ['private']],
     [['no-cache, public'], ['no-cache', 'private']],
+    [['s-maxage=60'], ['private']],
+    [['public, S-MaxAge=60, max-age=5'], ['max-age=5', 'private']],
   ]
   for (const [values, expected] of rows) {
     t.strictSame([...new Set(directives(...values))], expected, values.join(' | '))

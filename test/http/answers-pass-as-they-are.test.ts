@@ -66,7 +66,6 @@ t.test('the status and its phrase', async (t) => {
     '504 Gateway Timeout',
     '511 Network Authentication Required',
     '599 Nobody Knows',
-    '200 Sch\u00f6n',
   ]
   for (const line of lines) {
     bytes = answer(line, ['X-Mark: upstream'], 'body')
@@ -76,6 +75,15 @@ t.test('the status and its phrase', async (t) => {
       t.equal(got.headers['x-mark'], 'upstream', `${method} ${line}: is the upstream's own`)
       t.equal(got.body, 'body', `${method} ${line}: body`)
     }
+  }
+})
+
+t.test('a phrase that is not ASCII costs the phrase at most', async (t) => {
+  for (const phrase of ['Sch\u00f6n', '\u00c3\u00b6', '\u00e5\u00ae\u008c', '\u00ff']) {
+    bytes = answer(`201 ${phrase}`, [], 'body')
+    const { status, body } = await ask(gateway.origin, link({}, '/x'))
+    t.equal(status, 201, JSON.stringify(phrase))
+    t.equal(body, 'body')
   }
 })
 

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import t from 'tap'
-import { ids, jwt, link, type Stage, startGateway, startUpstream } from '../stage.ts'
+import { ids, jwt, link as linkOf, type Stage, startGateway, startUpstream } from '../stage.ts'
 import {
   accepting,
   bodyOf,
@@ -13,7 +13,12 @@ import {
   type SocketStage,
   sessionCookie,
   startSockets,
+  wire,
 } from './peer.ts'
+
+// One token, so that what went in and what came out can be compared.
+const auth = jwt()
+const link: typeof linkOf = (changes, path) => linkOf({ auth, ...changes }, path)
 
 type Changes = Readonly<Record<string, string | readonly string[] | null>>
 
@@ -284,4 +289,17 @@ t.test('what the client sends before its 101 arrives, in order and once', async 
   )
   socket.end()
   t.equal(`${bodyOf(await client.ended)}`, '')
+})
+
+t.test('many early bytes arrive too', async (t) => {
+  const stage = await startSockets(t, { WS_MAX_PAYLOAD: '100mb' })
+  const large = Buffer.alloc(5_000_000, 'early')
+  const client = await stage.ask(undefined, {}, large)
+  const { request, socket } = await stage.next()
+  const upstream = wire(socket)
+  socket.write(accepting(request))
+  t.ok((await upstream.until((b) => (b.length < large.length ? null : b))).equals(large))
+  client.socket.end()
+  await upstream.ended
+  socket.end()
 })

@@ -1,0 +1,100 @@
+// The gateway as a process of its own, as `start` runs it.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { secret } from '../stage.ts'
+
+const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+
+interface Scope {
+  teardown(done: () => unknown): void
+  testdir(): string
+}
+
+type Env = Readonly<Record<string, string>>
+
+export interface Ended {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stderr: string
+  /** The log, line by line, parsed. */
+  readonly lines: readonly Record<string, unknown>[]
+}
+
+export interface Child {
+  readonly pid: number
+  readonly kill: (signal: NodeJS.Signals) => void
+  /** The log's first line for which this holds; rejects when the process ends without it. */
+  readonly logged: (
+    holds: (line: Record<string, unknown>) => boolean,
+  ) => Promise<Record<string, unknown>>
+  readonly ended: Promise<Ended>
+}
+
+/** Runs `start` with these settings and no others, in an empty directory. */
+export function run(t: Scope, env: Env, args: readonly string[] = ['start']): Child {
+  const child = spawn(process.execPath, [cli, ...args], {
+    cwd: t.testdir(),
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const lines: Record<string, unknown>[] = []
+  const waiting = new Set<() => void>()
+  let over = false
+  let stderr = ''
+  const check = (): void => {
+    for (const one of waiting) one()
+  }
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    stderr += chunk
+  })
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    lines.push(JSON.parse(line))
+    check()
+  })
+  const ended = once(child, 'close').then(([code, signal]) => {
+    over = true
+    check()
+    return { code, signal, stderr, lines }
+  })
+  return {
+    pid: child.pid ?? 0,
+    kill: (signal) => child.kill(signal),
+    ended,
+    logged: (holds) =>
+      new Promise((resolve, reject) => {
+        const one = (): void => {
+          const found = lines.find(holds)
+          if (found === undefined && !over) return
+          waiting.delete(one)
+          if (found === undefined) reject(new Error(`ended without it: ${stderr}`))
+          else resolve(found)
+        }
+        waiting.add(one)
+        one()
+      }),
+  }
+}
+
+export interface Served extends Child {
+  readonly origin: string
+  readonly port: number
+}
+
+/** A gateway that listens on a free port, in front of this upstream. */
+export async function start(t: Scope, upstream: string, env: Env = {}): Promise<Served> {
+  const child = run(t, {
+    COPILOT_URL: upstream,
+    JWT_SECRET: secret,
+    FRAME_ANCESTORS: 'https://cc.example',
+    PORT: '0',
+    ADMIN_PORT: 'off',
+    RATE_LIMIT: '1000000/1m',
+    ...env,
+  })
+  const { addresses } = await child.logged((line) => line['event'] === 'listening')
+  const [origin] = Array.isArray(addresses) ? addresses : []
+  return { ...child, origin: String(origin), port: Number(new URL(String(origin)).port) }
+}
