@@ -4,6 +4,7 @@ import { findPackageJSON } from 'node:module'
 import { parseArgs } from 'node:util'
 import { check } from './commands/check.ts'
 import { demo } from './commands/demo.ts'
+import { doctor } from './commands/doctor.ts'
 import { link } from './commands/link.ts'
 import { start } from './commands/start.ts'
 import { usage, wrongUsage } from './commands/usage.ts'
@@ -21,6 +22,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const flags = named ? rest : argv
   try {
     if (command === 'link') return link(flags)
+    if (command === 'doctor') return await doctor(flags)
     parseArgs({ args: flags, options: {} })
     if (command === 'start') return await start()
     if (command === 'check') return check()

@@ -45,6 +45,8 @@ export function refuse(
   framing: Framing,
 ): void {
   const { status, headers, body } = refusal(reason, framing, request.headers.accept)
+  // A phrase of the upstream's that Node would not take is still there, and would fail this too.
+  if (request.httpVersionMajor < 2) response.statusMessage = ''
   response.writeHead(status, headers)
   response.end(body)
 }

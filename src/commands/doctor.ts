@@ -2,10 +2,9 @@ import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { parseArgs, styleText } from 'node:util'
-import { type Link, readLink } from '../doctor/credentials.ts'
+import { type Link, makeLink, readLink } from '../doctor/credentials.ts'
 import { examine, type Result } from '../doctor/examine.ts'
 import { closing, heading, json, line, type Paint } from '../doctor/report.ts'
-import { createLink } from '../link/link.ts'
 import { baseUrl, errorCode } from '../settings/parsers.ts'
 import { createReader, type Problems } from '../settings/reader.ts'
 import { settings } from '../settings/table.ts'
@@ -67,22 +66,18 @@ interface Links {
 function makeLinks(
   base: URL,
   [userId = '', sessionId = '', urlToken = '']: readonly string[],
-): Links | Problems | { readonly problem: string } {
+): Links | Problems {
   const environment = readEnvironment()
   if ('problems' in environment) return environment
   const around = surroundings()
   const reader = createReader(environment.env, around)
   const secret = reader.read(settings.jwtSecret)?.[0]
   if (secret === undefined) return reader
-  const make = (now: number): Link | { readonly problem: string } => {
-    const ids = { userId, sessionId, urlToken }
-    const made = createLink({ baseUrl: base, ...ids, secret, expiresIn: linkLasts, now })
-    return readLink(made.href, base, true)
+  const made = { baseUrl: base, userId, sessionId, urlToken, secret, expiresIn: linkLasts }
+  return {
+    link: makeLink({ ...made, now: around.now }),
+    expired: makeLink({ ...made, now: around.now - 3 * linkLasts }),
   }
-  const [link, expired] = [make(around.now), make(around.now - 3 * linkLasts)]
-  if ('problem' in link) return link
-  if ('problem' in expired) return expired
-  return { link, expired }
 }
 
 /** The link of a file, of stdin (`-`), or of DOCTOR_LINK: what stands in arguments, all users can list. */
@@ -100,7 +95,7 @@ async function givenLink(
     return { problems: [{ setting: source, message }] }
   }
   if (written === undefined) return { link: null, expired: null }
-  const link = readLink(written, base, false)
+  const link = readLink(written, base)
   return 'problem' in link ? { problem: `${source} ${link.problem}` } : { link, expired: null }
 }
 

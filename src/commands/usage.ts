@@ -10,6 +10,13 @@ export const usage = `Usage: copilot-gateway [command]
             --url-token T   the URLToken of the Cognigy.AI Endpoint
             --base URL      where the gateway is (PUBLIC_URL, or else HOST and PORT)
             --expires 8h    how long the link opens the workspace (8h)
+  doctor  Examine the gateway at <base-url> from outside; nothing is changed:
+            <base-url>      where browsers reach it
+            --link-file F   a signed link in a file, or - for stdin, for deeper checks; the
+                            variable DOCTOR_LINK does too (arguments show in process lists)
+            --user U --session S --url-token T
+                            instead: make a link with JWT_SECRET of the settings
+            --json          print the report as JSON
 
   --help, -h   Print this.
   --version    Print the version.

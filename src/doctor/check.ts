@@ -1,4 +1,3 @@
-import type { TLSSocket } from 'node:tls'
 import type { Place } from './connection.ts'
 import type { Link } from './credentials.ts'
 import type { Probe } from './probe.ts'
@@ -33,7 +32,8 @@ export interface Handshake {
   readonly http2: boolean
   /** OpenSSL's word for what is wrong with the certificate; null for nothing. */
   readonly problem: string | null
-  readonly certificate: ReturnType<TLSSocket['getPeerX509Certificate']>
+  /** When the certificate ends. */
+  readonly end: Date
 }
 
 type Judged = Outcome | Promise<Outcome>

@@ -1,4 +1,4 @@
-import { type Check, fail, type Outcome, pass, skip, warn } from './check.ts'
+import { type Check, type Examined, fail, type Outcome, pass, skip, warn } from './check.ts'
 import { pathAt, stranger, tampered } from './credentials.ts'
 import type { Answer } from './probe.ts'
 import { refused } from './refusals.ts'
@@ -78,7 +78,7 @@ export function configRequest(base: URL, cookie: string, site: string, query = '
 }
 
 async function askConfig(
-  { probe, place }: Parameters<Extract<Check, { needs: 'session' }>['run']>[0],
+  { probe, place }: Examined,
   cookie: string,
   site: string,
   status: number,

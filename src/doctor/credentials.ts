@@ -1,4 +1,4 @@
-import { createLink } from '../link/link.ts'
+import { createLink, type LinkOptions } from '../link/link.ts'
 
 /** What a signed link says. */
 export interface Link {
@@ -15,7 +15,7 @@ export interface Link {
 const names = ['userId', 'sessionId', 'URLToken', 'auth'] as const
 
 /** Reads a link to the gateway at `base`; the problem quotes none of it. */
-export function readLink(text: string, base: URL, made: boolean): Link | { problem: string } {
+export function readLink(text: string, base: URL): Link | { readonly problem: string } {
   const url = URL.parse(text.trim())
   if (url === null || url.origin !== base.origin || bare(url) !== bare(base)) {
     return { problem: `must be a URL that begins with ${base.href}` }
@@ -25,7 +25,18 @@ export function readLink(text: string, base: URL, made: boolean): Link | { probl
   if (auth === '' || values.some((value) => value.length !== 1 || value[0] === '')) {
     return { problem: `must hold ${names.join(', ')}, each once and none of them empty` }
   }
-  return { userId, sessionId, URLToken, auth, claims: claimsOf(auth), made }
+  return { userId, sessionId, URLToken, auth, claims: claimsOf(auth), made: false }
+}
+
+/** A link for this examination. */
+export function makeLink(options: LinkOptions): Link {
+  const auth = String(createLink(options).searchParams.get('auth'))
+  const ids = {
+    userId: options.userId,
+    sessionId: options.sessionId,
+    URLToken: options.urlToken,
+  }
+  return { ...ids, auth, claims: ids, made: true }
 }
 
 function bare({ pathname }: URL): string {
@@ -81,17 +92,10 @@ export function unsigned({ userId, sessionId, URLToken }: Link): string {
 
 /** A token for a link's own ids, signed with the secret that jwt.io and many tutorials sign with. */
 export function signedByExample(link: Link, now: number): string {
-  const { userId, sessionId, URLToken } = link
-  const url = createLink({
-    baseUrl: new URL('https://localhost'),
-    userId,
-    sessionId,
-    urlToken: URLToken,
-    secret: Buffer.from('a-string-secret-at-least-256-bits-long'),
-    expiresIn: 3_600_000,
-    now,
-  })
-  return String(url.searchParams.get('auth'))
+  const secret = Buffer.from('a-string-secret-at-least-256-bits-long')
+  const baseUrl = new URL('https://localhost')
+  const ids = { ...link, urlToken: link.URLToken }
+  return makeLink({ ...ids, baseUrl, secret, expiresIn: 3_600_000, now }).auth
 }
 
 /** A token with another signature. */

@@ -68,14 +68,14 @@ async function greet(place: Place): Promise<Handshake | null> {
   }
   const options = { ALPNProtocols: ['h2', 'http/1.1'] }
   const socket = await connectSecurely(place, options, signal)
-  const certificate = socket.getPeerX509Certificate()
+  const certificate = socket.getPeerCertificate()
   // Node falls back to the common name, browsers don't.
-  const unnamed = certificate?.subjectAltName === undefined ? 'no subjectAltName' : null
+  const unnamed = certificate.subjectaltname === undefined ? 'no subjectAltName' : null
   const handshake = {
     protocol: String(socket.getProtocol()),
     http2: socket.alpnProtocol === 'h2',
     problem: socket.authorized ? unnamed : String(socket.authorizationError),
-    certificate,
+    end: new Date(certificate.valid_to),
   }
   socket.destroy()
   return handshake

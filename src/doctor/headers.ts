@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { type Check, fail, type Outcome, pass, skip, warn } from './check.ts'
+import { type Check, type Examined, fail, type Outcome, pass, skip, warn } from './check.ts'
 import { stranger } from './credentials.ts'
 import { type Answer, isHtml } from './probe.ts'
 
@@ -80,7 +80,7 @@ const rows: readonly Row[] = [
     judge({ headers: { server, 'x-powered-by': framework } }) {
       if (framework !== undefined) return fail(`X-Powered-By: ${framework}`)
       if (server === undefined) return null
-      return /\d/.test(server) ? fail(`Server: ${server}`) : warn(`Server: ${server}`)
+      return /\d/.test(`${server}`) ? fail(`Server: ${server}`) : warn(`Server: ${server}`)
     },
   },
   {
@@ -120,7 +120,7 @@ const rows: readonly Row[] = [
 /** What every answer so far has to carry, whatever kind it was. */
 export const headers: readonly Check[] = rows.map(({ judge, ...described }) => ({
   ...described,
-  run({ probe }) {
+  run({ probe }: Examined) {
     // A 101 is no document, and what is in front may well have made its head.
     const judged = probe.answers.filter(({ status }) => status !== 101)
     if (judged.length === 0) return skip('there was no answer')

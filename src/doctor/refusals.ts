@@ -23,10 +23,12 @@ export const refusals: readonly Check[] = [
     async run({ probe, place }) {
       const headers = [['X-Request-Id', stranger]] as const
       const answer = await probe.ask({ target: pathAt(place.url), headers })
-      const challenge = answer.headers['www-authenticate'] ?? ''
-      if (!challenge.startsWith('Bearer ')) return fail(`${answer.kind} without WWW-Authenticate`)
-      if (answer.headers['content-type'] !== 'application/problem+json') {
-        return fail(`${answer.kind} without problem details`)
+      const { 'www-authenticate': challenge, 'content-type': type } = answer.headers
+      if (answer.status === 401 && !challenge?.startsWith('Bearer ')) {
+        return fail('401 without WWW-Authenticate: Bearer')
+      }
+      if (answer.status === 401 && type !== 'application/problem+json') {
+        return fail('401 without problem details')
       }
       return refused(answer, 401)
     },
@@ -40,10 +42,10 @@ export const refusals: readonly Check[] = [
       const query = queryOf(link ?? madeUp, { auth: broken })
       const target = `${pathAt(place.url)}?${query}`
       const answer = await probe.ask({ target, accept: 'text/html' })
-      if (!isHtml(answer.headers)) return fail(`${answer.kind} is no page`)
       const policy = String(answer.headers['content-security-policy'])
-      if (!/(?:^|;)\s*default-src 'none'/.test(policy)) return fail('the page has no strict CSP')
-      return refused(answer, 401)
+      const strict = /(?:^|;)\s*default-src 'none'/.test(policy)
+      if (!isHtml(answer.headers)) return fail(`${answer.kind}, which is no page`)
+      return strict ? refused(answer, 401) : fail(`${answer.kind} without a strict CSP`)
     },
   },
   {
@@ -69,7 +71,7 @@ export const refusals: readonly Check[] = [
   },
   {
     id: 'preflight',
-    promise: 'A foreign site’s preflight is refused and allows nothing.',
+    promise: 'A foreign site’s preflight is refused.',
     remedy: 'Take CORS out of what is in front: the workspace is used by its own page alone.',
     needs: 'answers',
     async run({ probe, place }) {

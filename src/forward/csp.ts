@@ -24,7 +24,7 @@ export function withFrameAncestors(values: readonly string[], sources: string): 
   if (replaced) return replacedValues
 
   const first = values.findIndex((value) => value.split(',').some(isPolicy))
-  if (first < 0) return [directive]
+  if (first < 0) return [...values.filter((value) => /[^\t\n\f\r ]/.test(value)), directive]
   return values.map((value, index) => (index === first ? appended(value, directive) : value))
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { constants, Http2ServerResponse } from 'node:http2'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import type { Dispatcher } from 'undici'
 import type { Decision, Reason } from '../access/decision.ts'
 import type { Client } from '../client.ts'
@@ -150,7 +151,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#ended ??= ended
     this.#abandon()
     if (isHttp2(this.#response)) this.#response.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-    else this.#request.socket.destroy()
+    else disconnect(this.#request)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -176,7 +177,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       response.writeHead(status, answer)
     } else {
       if (this.#carrier.open.draining || this.#upgrade !== null) answer['connection'] = 'close'
-      response.writeHead(status, message, answer)
+      response.writeHead(status, phrase(message), answer)
     }
     this.#endless = /^text\/event-stream\b/i.test(String(headers['content-type']))
     this.#waitFor('upstream')
@@ -352,6 +353,17 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#start,
     )
   }
+}
+
+/** RFC 9112 §4: a phrase says nothing, so one that can't be written is left out. */
+function phrase(message: string): string {
+  return /^[\t -~\x80-\xff]*$/.test(message) ? message : ''
+}
+
+/** The end of its connection ends an HTTP/1.0 answer: only a reset tells one that was cut. */
+function disconnect({ httpVersion, socket }: IncomingMessage): void {
+  if (httpVersion === '1.0' && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
+  else socket.destroy()
 }
 
 function isHttp2(response: ServerResponse | Http2ServerResponse): response is Http2ServerResponse {

@@ -97,8 +97,8 @@ export interface Look {
 export type NewContext = (t: Scope, look?: Look) => Promise<BrowserContext>
 
 /** A browser for several contexts, each with cookies of its own. Third-party cookies are blocked. */
-export async function launch(t: Scope): Promise<NewContext> {
-  const browser = await chromium.launch(options())
+export async function launch(t: Scope, ...args: readonly string[]): Promise<NewContext> {
+  const browser = await chromium.launch(options(args))
   t.teardown(() => browser.close())
   return async (t, { width = 1280, height = 900, colors = 'light' } = {}) => {
     const context = await browser.newContext({ viewport: { width, height }, colorScheme: colors })
@@ -121,7 +121,7 @@ export async function launchAllowingCookies(t: Scope): Promise<BrowserContext> {
   return context
 }
 
-function options(): Parameters<typeof chromium.launch>[0] {
+function options(args: readonly string[] = []): Parameters<typeof chromium.launch>[0] {
   return {
     executablePath,
     // Containers have no user namespaces for it.
@@ -136,6 +136,7 @@ function options(): Parameters<typeof chromium.launch>[0] {
       '--disable-gpu',
       '--disable-quic',
       '--disable-sync',
+      ...args,
     ],
   }
 }

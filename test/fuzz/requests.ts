@@ -21,8 +21,11 @@ export interface Played {
   readonly lines: readonly Line[]
   readonly body: string
   /** Whose tokens and cookies are in it, in whatever state. */
-  readonly carried: readonly Identity[]
+  readonly carried: readonly Carried[]
 }
+
+/** null: by a token that binds no URLToken, as the product page's does not. */
+export type Carried = Omit<Identity, 'URLToken'> & { readonly URLToken: string | null }
 
 interface Piece {
   readonly name: string
@@ -437,6 +440,7 @@ const tokenKinds = {
     [jwt(victim).replace(/\.[^.]+$/, ''), jwt(of).split('.')[2]].join('.'),
 } as const
 type TokenKind = keyof typeof tokenKinds
+const unbound = /^good(?:, endless|, ids as numbers)?$/
 
 function numeric(text: string): string | number {
   const value = Number(text)
@@ -677,11 +681,11 @@ export function requests(key: Key): fc.Arbitrary<Played> {
       ),
       separators: fc.array(separator, { minLength: 8, maxLength: 8 }),
       insertions: fc.oneof(
-        { weight: 5, arbitrary: fc.constant([]) },
+        { weight: 8, arbitrary: fc.constant([]) },
         { weight: 1, arbitrary: fc.array(insertion, { minLength: 1, maxLength: 2 }) },
       ),
       path: fc.oneof(
-        { weight: 2, arbitrary: fc.constantFrom('/', '/socket.io/') },
+        { weight: 4, arbitrary: fc.constantFrom('/', '/socket.io/') },
         { weight: 1, arbitrary: fc.constantFrom(...paths) },
       ),
       prefix: fc.oneof(
@@ -719,8 +723,8 @@ export function requests(key: Key): fc.Arbitrary<Played> {
       )
       const query = edited
         .map(({ name, value }) => (value === null ? name : `${name}=${value}`))
-        .reduce((text, piece, i) => text + made.separators[i % made.separators.length] + piece, '')
-        .replace(/^[^a-z\d%]/i, '')
+        .flatMap((piece, i) => (i === 0 ? [piece] : [made.separators[i % 8] ?? '&', piece]))
+        .join('')
       const target = made.insertions.reduce(
         (text, [at, odd]) => text.slice(0, at) + odd + text.slice(at),
         `${made.prefix}${made.path}${query === '' ? '' : `?${query}`}`,
@@ -742,15 +746,14 @@ export function requests(key: Key): fc.Arbitrary<Played> {
       else if (!bodiless) lines.push(['Content-Length', String(text.length)])
       lines.push(['Connection', 'close'])
       const { method, version } = made
-      const carried = [...(auth === null ? [] : [auth]), ...authorizations, ...cookies]
-      return {
-        method,
-        target,
-        version,
-        lines,
-        body: text,
-        carried: carried.map(({ of: index }) => of(index)),
-      }
+      const tokens = [...(auth === null ? [] : [auth]), ...authorizations].map(
+        ({ kind, of: index }): Carried => ({
+          ...of(index),
+          ...(unbound.test(kind) ? { URLToken: null } : {}),
+        }),
+      )
+      const carried = [...tokens, ...cookies.map(({ of: index }) => of(index))]
+      return { method, target, version, lines, body: text, carried }
     })
 }
 
@@ -794,4 +797,11 @@ export function factsOf({ method, target, lines }: Played, upgrade: boolean): Ac
     fetchMode: of('sec-fetch-mode')[0],
     own: ['http://h'],
   }
+}
+
+/** The one key of a gate that has one secret. */
+export function keyOf({ keys }: { readonly keys: readonly Key[] }): Key {
+  const [key] = keys
+  if (key === undefined) throw new Error('no key')
+  return key
 }

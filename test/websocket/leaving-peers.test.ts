@@ -105,11 +105,13 @@ t.test('a client that has half closed before its 101 does not stay open for ever
 })
 
 t.test('clients that reset at once, answered or not', async (t) => {
-  let count = 0
+  const upgraded: Promise<Buffer>[] = []
   const upstream = await startUpstream(t, undefined, (request, socket) => {
-    count += 1
-    if (request.url?.startsWith('/last') || count % 2 === 0) socket.end(accepting(request))
-    else wire(socket).ended.then(() => socket.end())
+    const { ended } = wire(socket)
+    upgraded.push(ended)
+    if (request.url?.startsWith('/last') || upgraded.length % 2 === 0)
+      socket.end(accepting(request))
+    else ended.then(() => socket.end())
   })
   const gateway = await startGateway(t, upstream.origin)
   const head = handshake(gateway.port, link({}, '/ws'))
@@ -123,7 +125,8 @@ t.test('clients that reset at once, answered or not', async (t) => {
   const last = await dial(t, gateway.port)
   last.socket.write(handshake(gateway.port, link({}, '/last')))
   t.equal((await last.until(headOf)).status, 101, 'it serves')
-  await letGo({ upstream })
+  last.socket.end()
+  await Promise.all(upgraded)
 })
 
 t.test('a client that leaves an open socket', async (t) => {
@@ -314,6 +317,6 @@ async function gone(client: Wire<Socket>): Promise<void> {
 }
 
 /** No connection to the upstream is left. */
-async function letGo({ upstream }: Pick<SocketStage, 'upstream'>): Promise<void> {
+async function letGo({ upstream }: SocketStage): Promise<void> {
   await Promise.all([...upstream.sockets].map((socket) => once(socket, 'close')))
 }
