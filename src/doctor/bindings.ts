@@ -47,7 +47,7 @@ export const bindings: readonly Check[] = [
     id: 'tampered-token',
     promise: 'A token with another signature is refused.',
     remedy: 'Close this address at once: tokens are not verified.',
-    needs: 'link',
+    needs: 'opened',
     async run({ probe, place }, link) {
       const query = queryOf(link, { auth: tampered(link.auth) })
       return refused(await probe.ask({ target: `${pathAt(place.url)}?${query}` }), 401)
@@ -72,7 +72,7 @@ export const bindings: readonly Check[] = [
       id,
       promise: `The link with another ${name} is refused.`,
       remedy: 'Close this address at once: an agent can open what is not theirs.',
-      needs: 'link',
+      needs: 'opened',
       async run({ probe, place }, link) {
         if (link.claims?.[name] === undefined) return skip(`the token does not bind ${name}`)
         const query = queryOf(link, { [name]: `${link[name]}.${stranger}` })

@@ -56,7 +56,8 @@ export type Check = Described &
         readonly run: (examined: Examined, handshake: Handshake) => Judged
       }
     | {
-        readonly needs: 'link' | 'expired'
+        /** `opened`: a link that was let in. `expired`: one that has ended. */
+        readonly needs: 'link' | 'opened' | 'expired'
         readonly run: (examined: Examined, link: Link) => Judged
       }
     /** The session cookie that the link was given, as `name=value`. */

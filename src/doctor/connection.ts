@@ -2,6 +2,7 @@ import type { LookupAddress } from 'node:dns'
 import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+import { errorCode } from '../settings/parsers.ts'
 
 /** The one place that is ever connected to. */
 export interface Place {
@@ -39,6 +40,13 @@ export async function connectSecurely(
   })
   await opened(socket, 'secureConnect', signal)
   return socket
+}
+
+/** What the system calls a failed connection; whatever else was thrown is a fault of our own. */
+export function codeOf(error: unknown): string {
+  const code = errorCode(error)
+  if (code === null) throw error
+  return code
 }
 
 /** The host of a URL as resolvers take it: an IPv6 address without brackets. */

@@ -1,5 +1,5 @@
 import { type Check, type Examined, fail, type Outcome, pass, skip, warn } from './check.ts'
-import { pathAt, stranger, tampered } from './credentials.ts'
+import { madeUp, pathAt, queryOf, stranger, tampered } from './credentials.ts'
 import type { Answer } from './probe.ts'
 import { refused } from './refusals.ts'
 
@@ -12,12 +12,10 @@ export const cookies: readonly Check[] = [
     promise:
       'The session cookie is __Host-, Secure, HttpOnly, SameSite=None and Partitioned, and the workspace’s own fit a frame too.',
     remedy: 'Look what changes Set-Cookie in front of the gateway (nginx: proxy_cookie_flags).',
-    needs: 'link',
+    needs: 'opened',
     run({ probe }) {
-      const opened = probe.answers.find((answer) => answer.welcome && answer.status < 400)
-      if (opened === undefined) return skip('the link was not let in')
-      const lines = opened.headers['set-cookie'] ?? []
-      if (sessionLine(probe.answers) === undefined) return fail(`no ${prefix}… cookie was set`)
+      const lines = cookieLines(probe.answers)
+      if (sessionLine(probe.answers) === undefined) return fail(`no cookie ${prefix}* was set`)
       const faults = lines.flatMap(faultsIn)
       return faults.length === 0 ? pass(`${lines.length} set`) : fail(faults.join('; '))
     },
@@ -41,6 +39,17 @@ export const cookies: readonly Check[] = [
     remedy: 'Look what answers in place of the gateway, from a cache for one.',
     needs: 'session',
     run: (examined, cookie) => askConfig(examined, tampered(cookie), 'same-origin', 401),
+  },
+  {
+    id: 'cookie-as-token',
+    promise: 'A session cookie is not accepted as a token.',
+    remedy: 'Close this address at once: tokens and sessions are signed with one key.',
+    needs: 'session',
+    async run({ probe, place, link }, cookie) {
+      const auth = cookie.slice(cookie.indexOf('=') + 1)
+      const query = queryOf({ ...(link ?? madeUp), auth })
+      return refused(await probe.ask({ target: `${pathAt(place.url)}?${query}` }), 401)
+    },
   },
   {
     id: 'cookie-of-another-session',
@@ -88,10 +97,13 @@ async function askConfig(
 }
 
 function sessionLine(answers: readonly Answer[]): string | undefined {
+  return cookieLines(answers).find((line) => line.startsWith(prefix))
+}
+
+function cookieLines(answers: readonly Answer[]): string[] {
   return answers
     .filter(({ welcome }) => welcome)
     .flatMap(({ headers }) => headers['set-cookie'] ?? [])
-    .find((line) => line.startsWith(prefix))
 }
 
 /** What is wrong with a cookie in a frame of another site, by its name alone: values are secret. */

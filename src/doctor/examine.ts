@@ -1,12 +1,12 @@
 import type { LookupAddress } from 'node:dns'
 import { isLoopback } from '../forward/frame-ancestors.ts'
-import { errorCode } from '../settings/parsers.ts'
 import { type Check, type Examined, fail, type Handshake, type Outcome, skip } from './check.ts'
 import { groups } from './checks.ts'
-import { connectPlain, connectSecurely, hostOf, type Place } from './connection.ts'
+import { codeOf, connectPlain, connectSecurely, hostOf, type Place } from './connection.ts'
 import { sessionCookie } from './cookies.ts'
 import type { Link } from './credentials.ts'
 import { createProbe, RateLimited } from './probe.ts'
+import { wasLetIn } from './refusals.ts'
 
 export interface Patient {
   /** Origin, and base path if any: no other origin is ever contacted. */
@@ -93,6 +93,9 @@ async function outcomeOf(check: Check, examined: Examined): Promise<Outcome> {
         return handshake === null ? skip('plain HTTP') : await check.run(examined, handshake)
       case 'link':
         return link === null ? skip(noLink) : await check.run(examined, link)
+      case 'opened':
+        if (link !== null && wasLetIn(probe.answers)) return await check.run(examined, link)
+        return skip(link === null ? noLink : 'the link was not let in')
       case 'expired':
         if (expired !== null) return await check.run(examined, expired)
         return skip(link === null ? noLink : 'needs JWT_SECRET: see --user')
@@ -110,10 +113,8 @@ async function outcomeOf(check: Check, examined: Examined): Promise<Outcome> {
   }
 }
 
-/** What a failed connection is called; whatever else was thrown is a fault of our own. */
 function troubleOf(error: unknown, deadline: number): string {
-  const code = errorCode(error)
-  if (code === null) throw error
+  const code = codeOf(error)
   return code === 'ABORT_ERR' ? `no answer within ${deadline} ms` : `no answer: ${code}`
 }
 

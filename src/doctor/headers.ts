@@ -95,12 +95,14 @@ const rows: readonly Row[] = [
   },
   {
     id: 'no-store',
-    promise: 'No refusal and no document may be kept by a cache.',
+    promise: 'No refusal and no document may be kept by a cache, and nothing by a shared one.',
     remedy: 'Have what is in front leave Cache-Control alone, and cache nothing there.',
     needs: 'answers',
     judge({ headers, welcome }) {
-      if (welcome && !isHtml(headers)) return null
       const control = headers['cache-control'] ?? 'no Cache-Control'
+      if (welcome && !isHtml(headers)) {
+        return /\b(?:public|s-maxage)\b/i.test(control) ? fail(control) : null
+      }
       return /(?:^|,)\s*no-store\s*(?:,|$)/i.test(control) ? null : fail(control)
     },
   },

@@ -76,7 +76,7 @@ export const leaks: readonly Check[] = [
     async run({ probe, place }, cookie) {
       const request = configRequest(place.url, cookie, 'same-origin')
       const answer = await probe.ask({ ...request, welcome: true })
-      if (isRefusal(answer)) return fail(`${answer.kind}: the session cookie was not let in`)
+      if (isRefusal(answer)) return fail(answer.kind)
       return judgeConfig(answer, place.url)
     },
   },

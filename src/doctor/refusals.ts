@@ -113,6 +113,11 @@ export function refused(answer: Answer, status: number): Outcome {
   return isRefusal(answer) ? pass(kind) : fail(`${kind}, which is not the gateway’s answer`)
 }
 
+/** Whether the link was let in, whatever the workspace then answered. */
+export function wasLetIn(answers: readonly Answer[]): boolean {
+  return answers.some((answer) => answer.welcome && !isRefusal(answer))
+}
+
 /** Whether an answer is one of the gateway's refusals: its own request id is in it. */
 export function isRefusal({ status, headers, body }: Answer): boolean {
   const id = headers['x-request-id']

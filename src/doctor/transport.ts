@@ -1,9 +1,8 @@
 import { BlockList, isIPv6 } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import { isLoopback } from '../forward/frame-ancestors.ts'
-import { errorCode } from '../settings/parsers.ts'
-import { type Check, type Examined, fail, pass, skip, warn } from './check.ts'
-import { connectPlain, connectSecurely, hostOf } from './connection.ts'
+import { type Check, type Examined, fail, type Outcome, pass, skip, warn } from './check.ts'
+import { codeOf, connectPlain, connectSecurely, hostOf } from './connection.ts'
 import { pathAt } from './credentials.ts'
 import { exchange } from './probe.ts'
 import { refused } from './refusals.ts'
@@ -72,27 +71,24 @@ export const tls: readonly Check[] = [
     promise: 'TLS 1.0 and 1.1 are refused.',
     remedy: 'Where TLS ends, take TLS 1.2 for the least version (RFC 8996).',
     needs: 'tls',
-    async run(examined) {
-      const code = await refusalOf(examined, {
+    run: (examined) =>
+      handshakeRefused(examined, fail('a connection of TLS 1.1 or older was accepted'), {
         minVersion: 'TLSv1',
         maxVersion: 'TLSv1.1',
         // OpenSSL does not even offer them otherwise.
         ciphers: 'DEFAULT:@SECLEVEL=0',
-      })
-      if (code === null) return fail('a connection of TLS 1.1 or older was accepted')
-      return /ALERT|ECONNRESET/.test(code) ? pass(code) : skip(`no plain refusal: ${code}`)
-    },
+      }),
   },
   {
     id: 'forward-secrecy',
     promise: 'Whoever gets the certificate’s key later can’t read what was recorded before.',
     remedy: 'Where TLS ends, offer suites with an ephemeral key exchange (ECDHE) alone.',
     needs: 'tls',
-    async run(examined) {
-      const options = { maxVersion: 'TLSv1.2', ciphers: 'kRSA:!aNULL:!eNULL' } as const
-      const code = await refusalOf(examined, options)
-      return code === null ? warn('suites with a static RSA key are accepted') : pass(code)
-    },
+    run: (examined) =>
+      handshakeRefused(examined, warn('suites with a static RSA key are accepted'), {
+        maxVersion: 'TLSv1.2',
+        ciphers: 'kRSA:!aNULL:!eNULL',
+      }),
   },
   {
     id: 'plain-http',
@@ -108,9 +104,7 @@ export const tls: readonly Check[] = [
         const elsewhere = /^https:/i.test(headers.location ?? '') || [400, 426].includes(status)
         return elsewhere ? pass(`${status}`) : fail(`plain HTTP was answered with ${status}`)
       } catch (error) {
-        const code = errorCode(error)
-        if (code === null) throw error
-        return pass(code)
+        return pass(`not answered: ${codeOf(error)}`)
       }
     },
   },
@@ -127,17 +121,20 @@ export const tls: readonly Check[] = [
   },
 ]
 
-/** Why a handshake with these options fails: an error's code; null where it does not. */
-async function refusalOf({ place }: Examined, options: ConnectionOptions): Promise<string | null> {
-  const signal = AbortSignal.timeout(place.deadline)
+/** Passes where a handshake with these options is refused. */
+async function handshakeRefused(
+  { place }: Examined,
+  accepted: Outcome,
+  options: ConnectionOptions,
+): Promise<Outcome> {
   try {
+    const signal = AbortSignal.timeout(place.deadline)
     const socket = await connectSecurely(place, options, signal)
     socket.destroy()
-    return null
+    return accepted
   } catch (error) {
-    const code = errorCode(error)
-    if (code === null) throw error
-    return code
+    const code = codeOf(error)
+    return /ALERT|ECONNRESET/.test(code) ? pass(code) : skip(`no plain refusal: ${code}`)
   }
 }
 

@@ -206,6 +206,10 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   onResponseEnd(_: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     if (this.#finished) return
+    if (this.#carrier.upstream.isResetting()) {
+      this.#giveUp('upstream-unreachable', 'upstream')
+      return
+    }
     const kept = responseTrailers(trailers)
     if (kept !== null) this.#response.addTrailers(kept)
     this.#finish()

@@ -11,6 +11,8 @@ export interface Upstream {
   readonly dispatcher: Agent
   /** Whether an error says that a kept-alive connection was closed before any byte of the answer. */
   readonly wasStale: (error: Error) => boolean
+  /** Whether an answer that ends right now does so by a reset, which undici takes for its end. */
+  readonly isResetting: () => boolean
 }
 
 export interface Host {
@@ -31,13 +33,14 @@ export function createUpstream(config: Config['upstream']): Upstream {
     ...(key === null ? {} : { key }),
   })
   const stale = new WeakSet<object>()
+  let resetting = false
   return {
     page: hostOf(config.page),
     api: hostOf(config.api),
     dispatcher: new Agent({
       connect(options, callback) {
         connect(options, (...result) => {
-          result[1]?.prependListener('error', markStale)
+          result[1]?.prependListener('error', onError)
           callback(...result)
         })
       },
@@ -48,9 +51,15 @@ export function createUpstream(config: Config['upstream']): Upstream {
       maxHeaderSize: 64 * 1024,
     }),
     wasStale: (error) => stale.has(error),
+    isResetting: () => resetting,
   }
 
-  function markStale(this: Socket | TLSSocket, error: Error): void {
+  /** Hears of an error before undici does. */
+  function onError(this: Socket | TLSSocket, error: Error): void {
+    resetting = true
+    process.nextTick(() => {
+      resetting = false
+    })
     const before = readBefore.get(this) ?? 0
     if (before > 0 && this.bytesRead === before) stale.add(error)
   }

@@ -44,7 +44,9 @@ try {
       await suggested(b, tomas.opening)
       await tile(a, 'suggestion').getByRole('button').click()
       await suggested(a, maria.turns[0])
-      await a.locator('iframe:focus').evaluate((focused) => focused.blur())
+      await a.locator('body').evaluate(() => {
+        if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
+      })
       await page.screenshot({ path })
     })
   }

@@ -269,6 +269,28 @@ const odd = [
   '&copilotSession=x',
 ] as const
 
+/** What names are made of that nest or end within one another; '' is the name itself. */
+const soup = [
+  '',
+  '',
+  '[',
+  ']',
+  '[]',
+  '%5B',
+  '%5D',
+  '.',
+  '=',
+  '%3D',
+  '%00',
+  '+',
+  '_',
+  'x',
+  '0',
+  ';',
+  'x=',
+  '%C3%BC',
+] as const
+
 const paths = [
   '/',
   '/index.html',
@@ -342,6 +364,12 @@ const spelling: fc.Arbitrary<(name: string) => string> = fc.oneof(
           (name: string) =>
             second(first(name)),
       ),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .array(fc.constantFrom(...soup), { maxLength: 6 })
+      .map((parts) => (name: string) => parts.map((part) => part || name).join('')),
   },
   {
     weight: 3,
@@ -685,7 +713,7 @@ export function requests(key: Key): fc.Arbitrary<Played> {
         { weight: 1, arbitrary: fc.array(insertion, { minLength: 1, maxLength: 2 }) },
       ),
       path: fc.oneof(
-        { weight: 4, arbitrary: fc.constantFrom('/', '/socket.io/') },
+        { weight: 9, arbitrary: fc.constantFrom('/', '/socket.io/') },
         { weight: 1, arbitrary: fc.constantFrom(...paths) },
       ),
       prefix: fc.oneof(

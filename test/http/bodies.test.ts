@@ -45,7 +45,7 @@ function head(line: string, ...lines: readonly string[]): string {
 }
 
 t.test('who does not read is not written for', async (t) => {
-  const size = 128 * mb
+  const size = 64 * mb
   let stuck = { sent: () => 0 }
   const upstream = await startUpstream(t, (request, response) => {
     const isStuck = request.url?.startsWith('/stuck')
@@ -69,7 +69,7 @@ t.test('who does not read is not written for', async (t) => {
   full.resume()
   await closed(full)
   // A whole download went by in the time.
-  t.ok(stuck.sent() < 48 * mb, `${stuck.sent() / mb} MB of 128 MB were taken from the upstream`)
+  t.ok(stuck.sent() < 32 * mb, `${stuck.sent() / mb} MB of 64 MB were taken from the upstream`)
   lazy.destroy()
 
   const writer = connect(gateway.port, '127.0.0.1')
@@ -81,7 +81,7 @@ t.test('who does not read is not written for', async (t) => {
   pour(other, size)
   other.resume()
   await closed(other)
-  t.ok(written.sent() < 48 * mb, `${written.sent() / mb} MB of 128 MB were taken from the client`)
+  t.ok(written.sent() < 32 * mb, `${written.sent() / mb} MB of 64 MB were taken from the client`)
   writer.destroy()
 })
 
@@ -348,30 +348,28 @@ t.test('an upload that is refused lets its client read why', async (t) => {
     // One that looks for an answer only once all is sent.
     const socket = connect(gateway.port, '127.0.0.1')
     socket.pause()
-    let failed = false
-    socket.on('error', () => {
-      failed = true
+    let error = ''
+    socket.on('error', ({ message }) => {
+      error = message
     })
-    const over = closed(socket)
-    const body = Buffer.alloc(size)
-    const lines = framing === 'chunks' ? 'Transfer-Encoding: chunked' : `Content-Length: ${size}`
-    socket.write(head('POST /', lines, 'Connection: close'))
-    const sent = new Promise((resolve) => {
+    const chunked = framing === 'chunks'
+    const lines = chunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${size}`
+    socket.write(head('POST /', lines))
+    if (chunked) socket.write(`${size.toString(16)}\r\n`)
+    await new Promise((resolve) => {
       socket.once('close', resolve)
-      const end = framing === 'chunks' ? '\r\n0\r\n\r\n' : ''
-      if (framing === 'chunks') socket.write(`${size.toString(16)}\r\n`)
-      socket.write(body)
-      socket.write(end, resolve)
+      socket.write(Buffer.alloc(size))
+      socket.write(chunked ? '\r\n0\r\n\r\n' : '', resolve)
     })
-    await sent
     let text = ''
     socket.on('data', (data: Buffer) => {
-      text += data.toString('latin1')
+      text += data
     })
     socket.resume()
-    await over
-    t.notOk(failed, `${name}, sent first`)
+    if (!socket.destroyed) await Promise.race([once(socket, 'data'), closed(socket)])
+    t.equal(error, '', `${name}, sent first`)
     t.match(text, /^HTTP\/1\.1 401 /, `${name}, sent first`)
+    socket.destroy()
   }
   t.strictSame(upstream.seen, [])
 })
