@@ -40,6 +40,8 @@ export interface Gateway {
   readonly refuseUnrouted: (request: IncomingMessage, response: ServerResponse) => void
   /** Answers a request on a connection too many. */
   readonly refuseOverloaded: (request: IncomingMessage, response: ServerResponse) => void
+  /** Answers a request whose rest is no HTTP; false where its answer had begun. */
+  readonly refuseRest: (response: ServerResponse) => boolean
   /** The HTTP/1.1 answer to bytes that never became a request; `ip` is the connection's. */
   readonly refuseUnread: (reason: Reason, ip: string) => string
   /** Ends what is under way, after at most `timeout` ms. */
@@ -75,6 +77,8 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
     idleTimeout: listener.idleTimeout,
     upstreamTimeout: config.upstream.timeout,
   }
+
+  const exchanges = new WeakMap<ServerResponse, Exchange>()
 
   app.decorateRequest('exchange', null)
   app.addHook('onRequest', (request, reply, done) => {
@@ -122,6 +126,7 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
     refuseOverloaded: (request, response) =>
       begin(request, response, null).exchange.refuse('overloaded'),
     refuseUnread,
+    refuseRest: (response) => exchanges.get(response)?.refuseRest() ?? false,
     upgrade(request, socket, head, admitted) {
       const response = new ServerResponse(request)
       response.shouldKeepAlive = false
@@ -167,6 +172,7 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
       },
       hint: decision.allow || decision.reason !== 'origin-refused' ? null : hintFor(facts, client),
     })
+    exchanges.set(response, exchange)
     return { exchange, decision }
   }
 
@@ -235,7 +241,7 @@ function accessRequest(
     const lowered = name.toLowerCase()
     // RFC 9113 §8.3.1: a Host beside :authority says the same.
     if (lowered === ':authority' || (lowered === 'host' && hosts[0] !== value)) hosts.push(value)
-    else if (lowered === 'host' && request.httpVersionMajor < 2) hosts.push(value)
+    else if (lowered === 'host' && !('stream' in request)) hosts.push(value)
     else if (lowered === 'authorization') authorizations.push(value)
     else if (lowered === 'cookie') cookies.push(value)
   }

@@ -46,7 +46,7 @@ export function refuse(
 ): void {
   const { status, headers, body } = refusal(reason, framing, request.headers.accept)
   // A phrase of the upstream's that Node would not take is still there, and would fail this too.
-  if (request.httpVersionMajor < 2) response.statusMessage = ''
+  if (!('stream' in request)) response.statusMessage = ''
   response.writeHead(status, headers)
   response.end(body)
 }

@@ -89,7 +89,11 @@ function track(
   // Past this nobody is told, so that telling costs no more than the limit guards.
   server.maxConnections = Math.ceil(maxConnections * 1.1) + 10
   /** Answers under way, by connection. */
-  const busy = new WeakMap<Socket, number>()
+  const busy = new WeakMap<Socket, Set<ServerResponse>>()
+  const end = (socket: Socket, reason: Reason): void => {
+    socket.end(gateway.refuseUnread(reason, socket.remoteAddress ?? ''))
+    socket.destroySoon()
+  }
   // A reset while nobody listens would end the process.
   const guard = (socket: Socket): unknown => socket.on('error', () => {})
   server.on('secureConnection', guard)
@@ -99,13 +103,22 @@ function track(
     socket.on('close', () => sockets.delete(socket))
   })
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    const { socket } = request
-    busy.set(socket, (busy.get(socket) ?? 0) + 1)
-    response.on('close', () => busy.set(socket, (busy.get(socket) ?? 1) - 1))
+    const { socket, httpVersion } = request
+    const overHttp1 = !('stream' in request)
+    // llhttp takes 0.9 and 2.0 for versions of HTTP/1.
+    if (overHttp1 && httpVersion !== '1.1' && httpVersion !== '1.0') {
+      end(socket, 'request-malformed')
+      return
+    }
+    if (overHttp1) {
+      const answers = busy.get(socket) ?? new Set()
+      busy.set(socket, answers.add(response))
+      response.on('close', () => answers.delete(response))
+    }
     if (isAdmitted(request)) {
       gateway.handle(request, response)
     } else {
-      if (request.httpVersionMajor < 2) response.setHeader('connection', 'close')
+      if (overHttp1) response.shouldKeepAlive = false
       gateway.refuseOverloaded(request, response)
     }
   }
@@ -130,14 +143,10 @@ function track(
     // Browsers open connections ahead; one that never said a word asked for nothing.
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
     const reset = error.code === 'ECONNRESET' || !socket.writable
-    if (silent || reset || (busy.get(socket) ?? 0) > 0) {
-      socket.destroy()
-      return
-    }
-    socket.end(
-      gateway.refuseUnread(unread[error.code ?? ''] ?? 'request-malformed', addressIn(socket)),
-    )
-    socket.destroySoon()
+    const [answer, ...others] = busy.get(socket) ?? []
+    if (silent || reset || others.length > 0) socket.destroy()
+    else if (answer === undefined) end(socket, unread[error.code ?? ''] ?? 'request-malformed')
+    else if (!gateway.refuseRest(answer)) socket.destroy()
   })
   return sockets
 }
@@ -152,10 +161,6 @@ function connectionOf(request: IncomingMessage): object {
   const stream: unknown = Reflect.get(request, 'stream')
   const session: unknown = stream instanceof Object ? Reflect.get(stream, 'session') : undefined
   return session instanceof Object ? session : request.socket
-}
-
-function addressIn(socket: Socket): string {
-  return socket.remoteAddress ?? ''
 }
 
 function addressOf(server: Server | Http2SecureServer, scheme: string): string {

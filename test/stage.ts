@@ -1,6 +1,5 @@
 // What the tests play on: a recording upstream, a gateway in front of it, and links into it.
 import { createHmac } from 'node:crypto'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import {
   type Agent,
@@ -183,7 +182,7 @@ export async function exchange(port: number, bytes: string | Buffer): Promise<st
   socket.on('data', (chunk: Buffer) => chunks.push(chunk))
   socket.on('error', () => {})
   socket.write(bytes, 'latin1')
-  await once(socket, 'close')
+  await new Promise((resolve) => socket.once('close', resolve))
   return Buffer.concat(chunks).toString('latin1')
 }
 

@@ -61,12 +61,6 @@ const rows: readonly Row[] = [
     ask: (path, query) => ({ target: `${path}./?${query}` }),
   },
   {
-    id: 'encoded-dot-segment',
-    promise: 'A path with an encoded dot segment is refused.',
-    remedy: rewritten,
-    ask: (path, query) => ({ target: `${path}%2e/?${query}` }),
-  },
-  {
     id: 'two-hosts',
     promise: 'A request with two Host headers is refused.',
     remedy: 'Have what is in front refuse it (RFC 9112 §3.2) rather than choose one.',

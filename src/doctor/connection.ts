@@ -67,6 +67,10 @@ function optionsFor({ url, addresses }: Place): TcpNetConnectOpts {
 async function opened(socket: Socket, event: string, signal: AbortSignal): Promise<void> {
   // An error while nobody waits for one would end the process.
   socket.on('error', () => {})
-  signal.addEventListener('abort', () => socket.destroy())
-  await once(socket, event, { signal })
+  try {
+    await once(socket, event, { signal })
+  } catch (error) {
+    socket.destroy()
+    throw error
+  }
 }

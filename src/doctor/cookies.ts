@@ -15,6 +15,8 @@ export const cookies: readonly Check[] = [
     needs: 'opened',
     run({ probe }) {
       const lines = cookieLines(probe.answers)
+      const opened = probe.answers.some(({ welcome, status }) => welcome && status < 400)
+      if (!opened) return skip('the workspace did not open')
       if (sessionLine(probe.answers) === undefined) return fail(`no cookie ${prefix}* was set`)
       const faults = lines.flatMap(faultsIn)
       return faults.length === 0 ? pass(`${lines.length} set`) : fail(faults.join('; '))

@@ -52,7 +52,7 @@ async function approach(patient: Patient): Promise<Examined> {
   const secure = url.protocol === 'https:' ? handshake?.problem === null : isLoopback(hostOf(url))
   const noLink = secure
     ? 'needs a signed link: see --help'
-    : 'the link is not sent over a connection that others can read'
+    : 'the link is not sent over a connection that others may read'
   const probe = createProbe(place, handshake?.problem === null)
   const known = { place, trouble, handshake, probe, noLink, now }
   return { ...known, link: secure ? patient.link : null, expired: secure ? expired : null }

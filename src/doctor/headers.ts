@@ -22,13 +22,14 @@ const rows: readonly Row[] = [
     promise: 'Every answer has one effective frame-ancestors, which names sites.',
     remedy: `Set FRAME_ANCESTORS to the contact center’s pages. ${inFront}`,
     needs: 'answers',
-    judge({ headers, welcome }) {
+    judge({ headers, welcome, status }) {
       const [sources, ...others] = new Set(frameAncestors(headers))
       if (sources === undefined) return fail('no frame-ancestors')
       if (others.length > 0) return fail('several, of which only what all allow is allowed')
       const wide = sources.split(' ').find((source) => /^(?:[a-z]+:(?:\/\/)?)?\*?$/i.test(source))
       if (wide !== undefined) return fail(`any site may frame it: ${wide}`)
-      return welcome && sources === "'none'" ? warn("'none': no page may frame it") : null
+      const nobody = welcome && status < 400 && sources === "'none'"
+      return nobody ? warn("'none': no page may frame it") : null
     },
   },
   {
@@ -98,12 +99,12 @@ const rows: readonly Row[] = [
     promise: 'No refusal and no document may be kept by a cache, and nothing by a shared one.',
     remedy: 'Have what is in front leave Cache-Control alone, and cache nothing there.',
     needs: 'answers',
-    judge({ headers, welcome }) {
+    judge({ headers, welcome, status }) {
       const control = headers['cache-control'] ?? 'no Cache-Control'
-      if (welcome && !isHtml(headers)) {
-        return /\b(?:public|s-maxage)\b/i.test(control) ? fail(control) : null
+      if (isHtml(headers) || (!welcome && status >= 400)) {
+        return /(?:^|,)\s*no-store\s*(?:,|$)/i.test(control) ? null : fail(control)
       }
-      return /(?:^|,)\s*no-store\s*(?:,|$)/i.test(control) ? null : fail(control)
+      return /\b(?:public|s-maxage)\b/i.test(control) ? fail(control) : null
     },
   },
   {

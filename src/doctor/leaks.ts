@@ -9,14 +9,26 @@ import { isRefusal } from './refusals.ts'
 const reasons = new RegExp(
   [
     ...Object.keys(denials),
-    'jwt|signature|expired|error_description|node_modules|FST_|ERR_|ECONN',
-    String.raw`\bat \S+:\d+:\d+|\b(?:10|127|192\.168)\.\d+\.\d+`,
+    '[Jj][Ww][Tt]|[Ss]ignature|[Ee]xpired|error_description|node_modules|FST_|ERR_|ECONN',
+    String.raw`\bat \S+:\d+:\d+|\b(?:10\.\d+|127\.\d+|192\.168)\.\d+\.\d+`,
   ].join('|'),
-  'i',
 )
 
 /** Refusals tell nothing, and answers hand out nothing that opens more. */
 export const leaks: readonly Check[] = [
+  {
+    id: 'config-js',
+    promise: 'config.js gives browsers neither the backend’s API token nor its address.',
+    remedy:
+      'Close the backend’s own host to everyone but the gateway: this version of the gateway cannot rewrite config.js yet.',
+    needs: 'session',
+    async run({ probe, place }, cookie) {
+      const request = configRequest(place.url, cookie, 'same-origin')
+      const answer = await probe.ask({ ...request, welcome: true })
+      if (isRefusal(answer)) return fail(answer.kind)
+      return judgeConfig(answer, place.url)
+    },
+  },
   {
     id: 'silent-refusals',
     promise: 'No refusal says why it refuses, or what it runs on.',
@@ -65,19 +77,6 @@ export const leaks: readonly Check[] = [
       })
       const kinds = new Set(telling.map(({ kind }) => kind))
       return kinds.size === 0 ? pass('none') : fail([...kinds].join(', '))
-    },
-  },
-  {
-    id: 'config-js',
-    promise: 'config.js gives browsers neither the backend’s API token nor its address.',
-    remedy:
-      'Close the backend’s own host to everyone but the gateway: this version of the gateway cannot rewrite config.js yet.',
-    needs: 'session',
-    async run({ probe, place }, cookie) {
-      const request = configRequest(place.url, cookie, 'same-origin')
-      const answer = await probe.ask({ ...request, welcome: true })
-      if (isRefusal(answer)) return fail(answer.kind)
-      return judgeConfig(answer, place.url)
     },
   },
 ]

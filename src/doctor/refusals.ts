@@ -113,9 +113,9 @@ export function refused(answer: Answer, status: number): Outcome {
   return isRefusal(answer) ? pass(kind) : fail(`${kind}, which is not the gateway’s answer`)
 }
 
-/** Whether the link was let in, whatever the workspace then answered. */
+/** Whether the link was let in, whatever the workspace then answered, or if it did not (502, 504). */
 export function wasLetIn(answers: readonly Answer[]): boolean {
-  return answers.some((answer) => answer.welcome && !isRefusal(answer))
+  return answers.some((answer) => answer.welcome && (answer.status >= 500 || !isRefusal(answer)))
 }
 
 /** Whether an answer is one of the gateway's refusals: its own request id is in it. */

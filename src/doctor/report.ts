@@ -18,7 +18,7 @@ export function line({ check, verdict, seen }: Result, paint: Paint): string {
   const said = verdict === 'pass' || verdict === 'skipped' ? paint('dim', seen) : seen
   const first = `  ${paint(styles[verdict], verdict.padEnd(7))}  ${check.id.padEnd(widest)}  ${said}\n`
   if (verdict === 'pass' || verdict === 'skipped') return first
-  return `${first}${indent}should be: ${check.promise}\n${indent}to do: ${check.remedy}\n`
+  return `${first}${indent}expected: ${check.promise}\n${indent}to do: ${check.remedy}\n`
 }
 
 export function closing(results: readonly Result[]): string {

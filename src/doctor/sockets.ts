@@ -13,8 +13,7 @@ export const sockets: readonly Check[] = [
     needs: 'answers',
     async run({ probe, place }) {
       const target = pathAt(place.url, channel)
-      const headers = [['Origin', place.url.origin]] as const
-      return refused(await probe.ask({ target, headers, upgrade: true }), 401)
+      return refused(await probe.ask({ target, upgrade: true }), 401)
     },
   },
   {

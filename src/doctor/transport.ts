@@ -32,7 +32,7 @@ export const address: readonly Check[] = [
     id: 'public-address',
     promise: 'The name leads to addresses that a public page may frame without asking the agent.',
     remedy:
-      'Chrome asks each agent for permission (Local Network Access): publish the gateway at a public address, or allow it by the policy LocalNetworkAccessAllowedForUrls.',
+      'Chrome asks each agent for permission (Local Network Access): publish the gateway at a public address; or else give the frame allow="local-network-access", and browsers the policy LocalNetworkAccessAllowedForUrls for the contact center.',
     needs: 'nothing',
     run({ place: { url, addresses } }) {
       if (isLoopback(hostOf(url))) return skip('this machine')
@@ -82,7 +82,8 @@ export const tls: readonly Check[] = [
   {
     id: 'forward-secrecy',
     promise: 'Whoever gets the certificate’s key later can’t read what was recorded before.',
-    remedy: 'Where TLS ends, offer suites with an ephemeral key exchange (ECDHE) alone.',
+    remedy:
+      'Where TLS ends, offer suites with an ephemeral key exchange (ECDHE) alone; where that is in the gateway, give it an ECDSA certificate.',
     needs: 'tls',
     run: (examined) =>
       handshakeRefused(examined, warn('suites with a static RSA key are accepted'), {

@@ -110,6 +110,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     refuse(this.#request, this.#response, this.#reason, this.#decided.framing)
   }
 
+  /** The rest of the request is no HTTP. Whether there was still time to say so. */
+  refuseRest(): boolean {
+    if (this.#response.headersSent) return false
+    this.#response.shouldKeepAlive = false
+    this.refuse('request-malformed')
+    return true
+  }
+
   /** Carries the request, if it may pass, to the host its path belongs to. `path` is the host's. */
   forward(path: string): void {
     const { upstream, identityHeaders } = this.#carrier
@@ -250,7 +258,6 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#finished = true
     this.#response.detachSocket(this.#request.socket)
     this.#audit({ status: 101, socket: 'open' })
-    open.delete(this)
     socket.write(head101(this.#answerHeaders(controller)), 'latin1')
     const relay = new Relay(socket, upstream, this.#upgrade.take(), {
       messageLimit,
@@ -263,6 +270,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       },
     })
     open.add(relay)
+    open.delete(this)
   }
 
   #waitFor(side: 'client' | 'upstream'): void {

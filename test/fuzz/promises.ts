@@ -176,7 +176,7 @@ function headersHold(played: Played, lines: readonly Line[], host: string): void
     counts.set(name, (counts.get(name) ?? 0) + 1)
     demand(!neverForwarded.test(name), rawName, 'goes on')
     demand(!/^_|_/.test(rawName) || !own.test(name), rawName, 'is a look-alike')
-    if (name === 'connection') demand(/^(?:keep-alive|upgrade)$/i.test(value), 'Connection', value)
+    if (name === 'connection') demand(/^(?:close|keep-alive|upgrade)$/i.test(value), 'Connection', value)
     else if (name === 'host') demand(value === host, 'Host', value)
     else if (name === 'origin') demand(value === `http://${host}`, 'Origin', value)
     else if (name === 'referer') demand(/^https?:\/\/[^/?#@]+\/$/.test(value), 'Referer', value)

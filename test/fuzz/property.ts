@@ -60,6 +60,7 @@ export function property<T>(
             numRuns: runs,
             // What hangs is found as well.
             timeout: 20_000,
+            includeErrorInReport: true,
             ...(seed === undefined ? {} : { seed }),
             ...(path === undefined ? {} : { path }),
             ...(within === undefined ? {} : { interruptAfterTimeLimit: within }),

@@ -1,6 +1,9 @@
 // The gateway as a process of its own, as `start` runs it.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { secret } from '../stage.ts'
@@ -9,7 +12,6 @@ const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 
 interface Scope {
   teardown(done: () => unknown): void
-  testdir(): string
 }
 
 type Env = Readonly<Record<string, string>>
@@ -32,10 +34,14 @@ export interface Child {
   readonly ended: Promise<Ended>
 }
 
-/** Runs `start` with these settings and no others, in an empty directory. */
-export function run(t: Scope, env: Env, args: readonly string[] = ['start']): Child {
+/** Runs `start` with these settings and no others, in an empty directory unless told where. */
+export function run(
+  t: Scope,
+  env: Env,
+  { args = ['start'], cwd = emptyDirectory(t) }: { args?: readonly string[]; cwd?: string } = {},
+): Child {
   const child = spawn(process.execPath, [cli, ...args], {
-    cwd: t.testdir(),
+    cwd,
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -97,4 +103,10 @@ export async function start(t: Scope, upstream: string, env: Env = {}): Promise<
   const { addresses } = await child.logged((line) => line['event'] === 'listening')
   const [origin] = Array.isArray(addresses) ? addresses : []
   return { ...child, origin: String(origin), port: Number(new URL(String(origin)).port) }
+}
+
+function emptyDirectory(t: Scope): string {
+  const path = mkdtempSync(join(tmpdir(), 'gateway-'))
+  t.teardown(() => rmSync(path, { recursive: true }))
+  return path
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect as connectHttp2, constants } from 'node:http2'
 import { createServer } from 'node:https'
+import { connect as connectTcp, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect, type TLSSocket } from 'node:tls'
 import { fileURLToPath } from 'node:url'
@@ -117,17 +118,20 @@ t.test('clients that leave in the middle of anything do not end the process', as
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, upstream.origin, tls)
   const head = handshake(gateway.port, link({}, '/ws'))
-  const leaves: ((client: Wire<TLSSocket>) => unknown)[] = [
-    ({ socket }) => socket.destroy(),
-    ({ socket }) => socket.resetAndDestroy(),
-    ({ socket }) => socket.write(head.slice(0, 40), () => socket.resetAndDestroy()),
-    ({ socket }) => socket.write(head, () => socket.resetAndDestroy()),
-    ({ socket }) => socket.write(head, () => socket.destroy()),
-    ({ socket }) => socket.end(head),
+  const leaves: ((socket: TLSSocket, raw: Socket) => unknown)[] = [
+    (socket) => socket.destroy(),
+    (_, raw) => raw.resetAndDestroy(),
+    (socket, raw) => socket.write(head.slice(0, 40), () => raw.resetAndDestroy()),
+    (socket, raw) => socket.write(head, () => raw.resetAndDestroy()),
+    (socket) => socket.write(head, () => socket.destroy()),
+    (socket) => socket.end(head),
+    (_, raw) => raw.end('no TLS any more'),
   ]
   for (const leave of [...leaves, ...leaves]) {
-    const client = await dialTls(t, gateway)
-    leave(client)
+    const raw = connectTcp(gateway.port, '127.0.0.1')
+    raw.on('error', () => {})
+    const client = await dialTls(t, gateway, raw)
+    leave(client.socket, raw)
     await client.closed
   }
   const last = await dialTls(t, gateway)
@@ -135,8 +139,9 @@ t.test('clients that leave in the middle of anything do not end the process', as
   t.equal(headOf(await last.ended)?.status, 404, 'it serves')
 })
 
-async function dialTls(t: Test, { port }: Stage): Promise<Wire<TLSSocket>> {
-  const socket = connect({ port, host: '127.0.0.1', ca, ALPNProtocols: ['http/1.1'] })
+async function dialTls(t: Test, { port }: Stage, raw?: Socket): Promise<Wire<TLSSocket>> {
+  const over = raw === undefined ? { port, host: '127.0.0.1' } : { socket: raw }
+  const socket = connect({ ...over, ca, servername: 'localhost', ALPNProtocols: ['http/1.1'] })
   t.teardown(() => socket.destroy())
   const dialled = wire(socket)
   await once(socket, 'secureConnect')

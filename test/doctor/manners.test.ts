@@ -1,0 +1,109 @@
+import { createServer } from 'node:http'
+import t from 'tap'
+import { listen, startGateway, startUpstream } from '../stage.ts'
+import { examined, found, host, startFront, startWorkspace } from './clinic.ts'
+
+const upstream = await startWorkspace(t)
+
+t.test('no other place is ever asked', async (t) => {
+  let connections = 0
+  const elsewhere = createServer()
+  elsewhere.on('connection', () => {
+    connections += 1
+  })
+  t.teardown(() => elsewhere.close())
+  const location = `http://127.0.0.1:${await listen(elsewhere)}/`
+  const base = await startFront(t, 0, {
+    instead: () => ({ status: 302, headers: [['location', location]], body: '' }),
+  })
+  const asked: string[] = []
+  const results = await examined(`http://localhost:${new URL(base).port}`, {
+    async resolve(name) {
+      asked.push(name)
+      return [{ address: '127.0.0.1', family: 4 }]
+    },
+  })
+  t.equal(results.get('no-token')?.verdict, 'fail')
+  t.equal(connections, 0)
+  t.same(asked, ['localhost'], 'the name is looked up once')
+})
+
+t.test('a link stays here where others may read it', async (t) => {
+  const gateway = await startGateway(t, upstream.origin)
+  const results = await examined(`http://${host}:${gateway.port}`)
+  t.same(found(results), { 'https-only': 'fail', 'public-address': 'warn' })
+  t.match(results.get('link-opens')?.seen, /^the link is not sent over a connection/)
+  t.notOk(gateway.lines.some(({ decision }) => decision === 'allow'))
+})
+
+t.test('nobody is there', async (t) => {
+  const server = createServer()
+  const port = await listen(server)
+  const origin = `http://127.0.0.1:${port}`
+  const rows = [
+    ['a closed port', {}, /^no answer: ECONNREFUSED$/],
+    [
+      'a name that is none',
+      { resolve: () => Promise.reject(Object.assign(new Error('no'), { code: 'ENOTFOUND' })) },
+      /^no answer: ENOTFOUND$/,
+    ],
+  ] as const
+  await new Promise((resolve) => server.close(resolve))
+  for (const [name, changes, seen] of rows) {
+    const results = await examined(origin, changes)
+    t.same(found(results), { reachable: 'fail' }, name)
+    t.match(results.get('reachable')?.seen, seen)
+    t.equal(results.get('no-token')?.seen, 'nothing answers there')
+  }
+  const nameless = await examined(`http://${host}`, rows[1][1])
+  t.equal(nameless.get('public-address')?.seen, 'the name has no address')
+  await t.rejects(examined(origin, { resolve: () => Promise.reject(new Error('own fault')) }), {
+    message: 'own fault',
+  })
+})
+
+t.test('nobody answers', async (t) => {
+  const held = new Set<{ destroy(): void }>()
+  const silent = createServer()
+  silent.on('connection', (socket) => held.add(socket))
+  silent.on('request', () => {})
+  t.teardown(() => {
+    for (const socket of held) socket.destroy()
+    silent.close()
+  })
+  const origin = `http://127.0.0.1:${await listen(silent)}`
+  const results = await examined(origin, { deadline: 30 })
+  t.equal(results.get('reachable')?.verdict, 'pass')
+  t.equal(results.get('no-token')?.seen, 'no answer within 30 ms')
+  t.equal(results.get('no-token')?.verdict, 'fail')
+  t.equal(results.get('nosniff')?.seen, 'there was no answer')
+})
+
+t.test('what is quoted is fit for a terminal', async (t) => {
+  const gateway = await startGateway(t, upstream.origin)
+  const rows = [
+    ['a token', (target: string) => `php/8 ${/auth=(.*)/.exec(target)?.[1]}`, /php\/8 \[hidden\]/],
+    ['control characters', () => 'php/8 \x9b31m\xff', /php\/8 \?31m\?/],
+    ['a long text', () => `php/8 ${'x'.repeat(5000)}`, /^.{300}$/],
+  ] as const
+  for (const [name, server, seen] of rows) {
+    const base = await startFront(t, gateway.port, {
+      answer: (one, { target }) =>
+        target.includes('auth=') && one.status === 200
+          ? { ...one, headers: [...one.headers, ['Server', server(target)]] }
+          : one,
+    })
+    const results = await examined(base)
+    t.match(results.get('product-names')?.seen, seen, name)
+  }
+})
+
+t.test('a long body is not read to its end', async (t) => {
+  const endless = await startUpstream(t, (_, response) => {
+    const timer = setInterval(() => response.write(Buffer.alloc(2 ** 18)), 1)
+    response.on('close', () => clearInterval(timer))
+  })
+  const gateway = await startGateway(t, endless.origin)
+  const results = await examined(gateway.origin)
+  t.equal(results.get('link-opens')?.verdict, 'pass')
+})
