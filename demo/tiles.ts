@@ -53,7 +53,7 @@ export function transcriptTile(lines: readonly Line[], customer: string): string
   return tile(
     'Transcript',
     `<ol class="transcript">${items}</ol>
-<script>document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight</script>`,
+<script>onload = onresize = () => { document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight }</script>`,
   )
 }
 

@@ -7,8 +7,8 @@ const style = `
 }
 * { box-sizing: border-box }
 body { margin: 0; background: var(--page); color: var(--text); font: 1rem/1.5 system-ui, sans-serif }
-main { max-width: 32rem; margin: 0 auto; padding: clamp(1.25rem, 8vw, 4rem) clamp(1rem, 6vw, 2rem) }
-h1 { margin: 0 0 .75rem; font-size: 1.25rem; line-height: 1.3 }
+main { max-width: 32rem; margin: 0 auto; padding: clamp(1.25rem, 8vw, 4rem) clamp(.75rem, 4vw, 2rem) }
+h1 { margin: 0 0 .75rem; font-size: 1.25rem; line-height: 1.3; text-wrap: balance }
 p { margin: 0 0 1rem }
 a { color: var(--link) }
 footer { margin-top: 1.5rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--muted); font-size: .875rem }
@@ -41,7 +41,7 @@ const reopen = '<p>Open the conversation again from your contact center: that ma
 const texts: Readonly<Record<number, readonly [title: string, text: string]>> = {
   400: ['This link is damaged', reopen],
   401: ['This link does not let you in', reopen],
-  403: ['This link is for another conversation', reopen],
+  403: ['This conversation cannot be opened with this link', reopen],
   408: ['The connection was too slow', retry],
   413: ['This file is too large', '<p>Send a smaller file.</p>'],
   431: ['This link is too long', reopen],

@@ -1,11 +1,11 @@
 // What the browser tests play on: Debian's Chromium, HTTPS under real names, and what it all says.
-/// <reference lib="dom" />
 import { execFileSync } from 'node:child_process'
 import { createHash, X509Certificate } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 import type { Logger } from 'pino'
 import {
   type BrowserContext,
@@ -71,12 +71,10 @@ export function certify(): Tls & { readonly keyHash: string } {
   }
 }
 
-export type Colors = 'light' | 'dark'
-
 export interface Look {
   readonly width?: number
   readonly height?: number
-  readonly colors?: Colors
+  readonly colors?: 'light' | 'dark'
 }
 
 export type NewContext = (t: Scope, look?: Look) => Promise<BrowserContext>
@@ -154,7 +152,7 @@ export function gather<T>(): Gathered<T> {
         }
         const deadline = setTimeout(() => {
           waiting.delete(check)
-          reject(new Error(`waited in vain; there are ${JSON.stringify(all)}`))
+          reject(new Error(`waited in vain; there are ${inspect(all)}`))
         }, patience)
         waiting.add(check)
         check()
@@ -165,7 +163,7 @@ export function gather<T>(): Gathered<T> {
 export type Line = Readonly<Record<string, unknown>>
 
 /** A log whose lines are gathered. */
-export function recordLog(): { readonly log: Logger; readonly audit: Gathered<Line> } {
+function recordLog(): { readonly log: Logger; readonly audit: Gathered<Line> } {
   const audit = gather<Line>()
   const write = (text: string): void => {
     const line: Line = JSON.parse(text)

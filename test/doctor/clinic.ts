@@ -42,7 +42,7 @@ export function startWorkspace(
       if (url.startsWith('/config.js')) {
         response.setHeader('Content-Type', 'text/javascript')
         response.setHeader('Cache-Control', 'public, max-age=60')
-        answer(`${headers['x-forwarded-proto']}://${headers['x-forwarded-host']}`, response)
+        answer(`//${headers['x-forwarded-host']}`, response)
       } else {
         response.setHeader('Content-Type', 'text/html; charset=utf-8')
         response.setHeader('Set-Cookie', 'theme=dark; Path=/; Domain=example.com')
