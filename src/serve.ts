@@ -146,7 +146,8 @@ function track(
     const [answer, ...others] = busy.get(socket) ?? []
     if (silent || reset || others.length > 0) socket.destroy()
     else if (answer === undefined) end(socket, unread[error.code ?? ''] ?? 'request-malformed')
-    else if (!gateway.refuseRest(answer)) socket.destroy()
+    // Whoever ends in the middle of a body has left.
+    else if (error.code === 'HPE_INVALID_EOF_STATE' || !gateway.refuseRest(answer)) socket.destroy()
   })
   return sockets
 }

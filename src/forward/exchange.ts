@@ -331,17 +331,24 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#abandon()
     const { headersSent, statusCode } = this.#response
     this.#audit({ status: headersSent ? statusCode : 499 })
-    if (!this.#body.settled) {
-      this.deadline = Date.now() + unwantedTimeout
-      // RFC 9113 §8.1: the answer was whole, the rest of the request isn't needed.
-      if (isHttp2(this.#response)) this.#response.stream.close(constants.NGHTTP2_NO_ERROR)
-    } else {
+    if (this.#body.settled) {
       this.#carrier.open.delete(this)
+      return
     }
+    this.deadline = Date.now() + unwantedTimeout
+    // RFC 9113 §8.1: the answer was whole, the rest of the request isn't needed.
+    if (isHttp2(this.#response)) this.#response.stream.close(constants.NGHTTP2_NO_ERROR)
+    // Node forgets a request that was answered before it was read: only its connection tells.
+    else this.#request.socket.once('close', this.#forget)
+  }
+
+  readonly #forget = (): void => {
+    if (!isHttp2(this.#response)) this.#request.socket.off('close', this.#forget)
+    this.#carrier.open.delete(this)
   }
 
   #bodySettled(): void {
-    if (this.#closed) this.#carrier.open.delete(this)
+    if (this.#closed) this.#forget()
     else if (!this.#finished) this.#waitFor('upstream')
   }
 

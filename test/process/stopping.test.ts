@@ -176,6 +176,20 @@ t.test('idle connections do not hold it', async (t) => {
   await Promise.all([kept, silent, half].map(({ ended }) => ended))
 })
 
+t.test('a refused request whose body never came does not hold it', async (t) => {
+  const { gateway } = await startAll(t, { DRAIN_TIMEOUT: '1s' })
+  const request = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf'
+  for (const way of ['reset', 'FIN', 'stays'] as const) {
+    const client = await dial(t, gateway.port)
+    client.socket.write(request)
+    t.equal((await client.until(headOf)).status, 401, way)
+    if (way === 'reset') client.socket.resetAndDestroy()
+    if (way === 'FIN') client.socket.destroy()
+  }
+  gateway.kill('SIGTERM')
+  t.match(await gateway.ended, { code: 0, stderr: '' })
+})
+
 t.test('the last answer on a kept connection says that it is the last', async (t) => {
   const { gateway, asked } = await startAll(t, { DRAIN_TIMEOUT: '1h' })
   const busy = await dial(t, gateway.port)

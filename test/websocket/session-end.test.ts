@@ -197,6 +197,38 @@ t.test('a frame that never ends is cut after a second, without a close inside it
   }
 })
 
+t.test('an upstream whose frames make no sense is passed on, and still ends in time', async (t) => {
+  const forward = stopClock(t)
+  const stage = await startSockets(t, strict)
+  const rows: readonly (readonly [string, Buffer, readonly string[]])[] = [
+    ['2⁶⁴ - 1 bytes to come', frame('x', { says: 2n ** 64n - 1n }), []],
+    ['an unknown opcode', frame('x', { opcode: 5 }), ['opcode-5 x', expired]],
+    ['a masked frame', masked('x'), ['text x', expired]],
+    ['a long control', frame('x'.repeat(300), { opcode: ping }), ['ping (300)', expired]],
+    ['a continuation of nothing', frame('x', { opcode: 0 }), ['continuation x', expired]],
+    ['no frames at all', Buffer.from('HTTP/1.1 200 OK\r\n\r\n'), []],
+  ]
+  const target = linkFor(60, {}, '/ws')
+  const open = await Promise.all(
+    rows.map(async ([name, bytes, expected]) => {
+      const pair = await stage.pair(target)
+      pair.upstream.socket.write(bytes)
+      const length = pair.head.length + bytes.length
+      const arrived = await pair.client.until((b) => (b.length < length ? null : b))
+      t.ok(bodyOf(arrived).equals(bytes), `${name}: as it is`)
+      return { name, pair, expected }
+    }),
+  )
+  const witness = await stage.pair(target)
+  forward(60_000)
+  t.same(await ends(witness), [expired])
+  forward(1001)
+  for (const { name, pair, expected } of open) {
+    const words = await ends(pair)
+    if (expected.length > 0) t.same(words, expected, name)
+  }
+})
+
 t.test('an upstream that goes on forever is cut off too', async (t) => {
   const forward = stopClock(t)
   const stage = await startSockets(t, strict)

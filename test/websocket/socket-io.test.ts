@@ -38,9 +38,11 @@ t.test('a conversation', async (t) => {
     await t.test(name, async (t) => {
       const before = backend.seen.length
       const socket = connect(t, gateway, transports, { cookie: `${cookie}; lang=de` })
+      const upgraded = new Promise<void>((resolve) => {
+        socket.io.engine.once('upgrade', () => resolve())
+      })
       await next(socket, 'connect')
-      if (transports.length > 1)
-        await new Promise<void>((resolve) => socket.io.engine.once('upgrade', () => resolve()))
+      if (transports.length > 1) await upgraded
       const transport = transports.at(-1) ?? ''
       t.equal(socket.io.engine.transport.name, transport)
 
