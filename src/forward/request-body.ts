@@ -10,9 +10,6 @@ export interface BodyEvents {
   readonly onSettled: () => void
 }
 
-/** A body that nobody wants is read on this far, so that the client gets to read its answer. */
-const unwantedLimit = 1024 * 1024
-
 /** A request's body on its way upstream, no faster than the upstream reads, and never over a limit. */
 export class RequestBody {
   readonly exists: boolean
@@ -53,7 +50,10 @@ export class RequestBody {
     return this.#stream
   }
 
-  /** Lets go of the body: what still comes is thrown away, and past a limit the connection too. */
+  /**
+   * Lets go of the body. What still comes is thrown away, so that a client that writes before it
+   * reads gets to read its answer; past the limit the connection is thrown away too.
+   */
   discard(): void {
     if (this.#unwanted || this.settled) return
     this.#unwanted = true
@@ -66,7 +66,7 @@ export class RequestBody {
   #data(chunk: Buffer): void {
     this.#bytes += chunk.length
     if (this.#unwanted) {
-      if (this.#bytes > unwantedLimit) this.#request.socket.destroy()
+      if (this.#bytes > this.#limit) this.#request.socket.destroy()
     } else if (this.#bytes > this.#limit) {
       this.#events.onTooLarge()
     } else if (this.#stream?.push(chunk)) {
