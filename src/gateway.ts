@@ -215,8 +215,8 @@ async function watchPressure(app: FastifyInstance): Promise<() => boolean> {
   // A scope of its own: requests are not its business, the gateway asks when one opens a session.
   await app.register(async (scope) => {
     await scope.register(underPressure, {
-      maxEventLoopDelay: 500,
-      sampleInterval: 250,
+      maxEventLoopDelay: 1000,
+      sampleInterval: 1000,
       pressureHandler: () => {},
     })
     scopes.push(scope)

@@ -132,6 +132,8 @@ async function exchangeHttp2(
       session.on('error', reject)
       stream.on('error', reject)
       stream.on('response', resolve)
+      // A session that is destroyed closes its streams without a word.
+      stream.on('close', () => reject(Object.assign(new Error('closed'), { code: 'ECONNRESET' })))
     })
     return answerTo(request, Number(headers[':status']), headers, await read(stream))
   } finally {

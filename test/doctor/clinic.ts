@@ -1,5 +1,6 @@
 // What the doctor's tests play on: a workspace, a gateway before it, and what stands before that.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import {
   createServer,
@@ -9,6 +10,7 @@ import {
 } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import {
   createServer as createTlsServer,
   type Server,
@@ -49,7 +51,10 @@ export function startWorkspace(
         response.end('<!doctype html><title>Copilot</title>')
       }
     },
-    (request, socket) => socket.write(accepting(request)),
+    (request, socket) => {
+      socket.on('end', () => socket.end()).resume()
+      socket.write(accepting(request))
+    },
   )
 }
 
@@ -107,6 +112,47 @@ export function found(results: ReadonlyMap<string, Result>): Record<string, stri
 export function skipped(results: ReadonlyMap<string, Result>): Record<string, string> {
   const all = [...results].filter(([, { verdict }]) => verdict === 'skipped')
   return Object.fromEntries(all.map(([id, { seen }]) => [id, seen]))
+}
+
+export interface Ran {
+  readonly stdout: string
+  readonly stderr: string
+  readonly code: unknown
+}
+
+type Env = Readonly<Record<string, string>>
+
+export const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+
+export function runDoctor(
+  args: readonly string[],
+  cwd: string,
+  env: Env = {},
+  stdin = '',
+): Promise<Ran> {
+  return start(process.execPath, [cli, 'doctor', ...args], cwd, env, stdin)
+}
+
+/** Runs a command, which must tell no secret whatever it says. */
+export async function start(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  env: Env = {},
+  stdin = '',
+): Promise<Ran> {
+  const child = spawn(command, args, { cwd, env: { PATH: process.env['PATH'], ...env } })
+  // Who does not read it may be gone.
+  child.stdin.on('error', () => {}).end(stdin)
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit'),
+  ])
+  for (const one of [secret, ids.URLToken, 'the-url-token', 'eyJ']) {
+    if (`${stdout}${stderr}`.includes(one)) throw new Error(`told: ${stdout}${stderr}`)
+  }
+  return { stdout, stderr, code }
 }
 
 export interface Asked {

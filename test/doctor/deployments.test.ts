@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import t from 'tap'
@@ -38,6 +39,8 @@ t.test('this gateway passes every check', async (t) => {
     t.same(skipped(results), { 'token-ends': made, 'token-binds-url-token': made })
     t.equal(results.get('http2')?.seen, '401 over HTTP/2')
     t.equal(denied(), 28, 'the address may be refused twice more in this minute')
+    const page = readFileSync(new URL('../../docs/doctor.md', import.meta.url), 'utf8')
+    t.match(page, `**${denied()} of its requests are refused on purpose**`)
   })
 
   await t.test('and stops where the gateway has enough of it', async (t) => {

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import t from 'tap'
+import { groups } from '../../src/doctor/checks.ts'
 import { broken } from '../../src/doctor/credentials.ts'
 import { ids, inAnHour, jwt, startGateway } from '../stage.ts'
 import {
@@ -344,3 +345,31 @@ for (const [name, fault, finds] of rows) {
     t.same(found(await examined(base, { link: linkWith(base, good) })), finds)
   })
 }
+
+t.test('every other check is seen to fail in the tests beside this one', async (t) => {
+  const seen = new Set(rows.flatMap(([, , finds]) => Object.keys(finds)))
+  const others = groups
+    .flatMap(([, checks]) => checks.map(({ id }) => id))
+    .filter((id) => !seen.has(id))
+  t.same(others, [
+    // manners.test.ts
+    'reachable',
+    'https-only',
+    'public-address',
+    // tls.test.ts
+    'certificate',
+    'certificate-end',
+    'old-tls',
+    'forward-secrecy',
+    'plain-http',
+    'http2',
+    // deployments.test.ts
+    'link-opens',
+    'token-ends',
+    'token-binds-url-token',
+    'ended-token',
+    'forwarding-headers',
+    // tls.test.ts
+    'hsts',
+  ])
+})

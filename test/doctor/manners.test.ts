@@ -79,6 +79,21 @@ t.test('nobody answers', async (t) => {
   t.equal(results.get('nosniff')?.seen, 'there was no answer')
 })
 
+t.test('an answer that does not end', async (t) => {
+  const slow = await startUpstream(t, (_, response) => response.write('<!doctype html>'))
+  const results = await examined(slow.origin, { deadline: 30 })
+  t.match(results.get('no-token'), { verdict: 'fail', seen: /^no answer/ })
+})
+
+t.test('an answer that is cut short', async (t) => {
+  const short = await startUpstream(t, (_, response) => {
+    response.setHeader('content-length', 100)
+    response.write('<!doctype html>', () => response.destroy())
+  })
+  const results = await examined(short.origin)
+  t.equal(results.get('no-token')?.seen, 'no answer: ECONNRESET')
+})
+
 t.test('what is quoted is fit for a terminal', async (t) => {
   const gateway = await startGateway(t, upstream.origin)
   const rows = [

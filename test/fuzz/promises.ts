@@ -126,7 +126,7 @@ export function holds(
   const expected = (isApi ? '' : settings.basePath) + path
   const forwarded = mark < 0 ? request.target : request.target.slice(0, mark)
   const query = mark < 0 ? '' : request.target.slice(mark + 1)
-  demand(request.method === played.method, 'method', request.method)
+  demand(request.method === played.method.trim(), 'method', request.method)
   demand(request.host === (isApi ? 'api' : 'page'), path, 'reached', request.host)
   demand(forwarded === expected, 'path', forwarded, 'was checked as', expected)
   demand(line['path'] === path, 'path is audited as', line)
@@ -141,7 +141,7 @@ export function holds(
   headersHold(played, request.lines, wire.upstreams[request.host])
 
   const [authorization] = valuesOf(request.lines, 'authorization')
-  const bearer = /^bearer\s+"?([\w-]+\.[\w-]+\.[\w-]+)"?,?\s*$/i.exec(authorization ?? '')?.[1]
+  const bearer = /^bearer[ \t]+([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(authorization ?? '')?.[1]
   const auth = new URLSearchParams(query).get('auth') ?? undefined
   demand(auth === undefined || settings.forwardAuth, 'auth goes on')
   for (const claims of [forwardedClaims(auth), forwardedClaims(bearer)]) {

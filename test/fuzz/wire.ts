@@ -185,7 +185,7 @@ function readMessage(
   }
   const [coding] = codings
   if (coding === undefined) {
-    const isWhole = unframed === ''
+    const isWhole = unframed === '' || /^HTTP\/1\.1 (?:1|204|304)/.test(start)
     return { start, lines, body: isWhole ? '' : rest, rest: isWhole ? rest : '' }
   }
   if (coding !== 'chunked') throw new Error(`coding ${coding}`)

@@ -2,7 +2,7 @@
 import { createServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
-import { link, listen, startUpstream } from '../stage.ts'
+import { link, listen, startGateway, startUpstream } from '../stage.ts'
 import {
   accepting,
   dial,
@@ -151,6 +151,40 @@ t.test('upstreams that reset in every phase', async (t) => {
   )
   const access = lines.filter(({ event, path }) => event === 'access' && path !== '/serves')
   t.equal(access.length, answers.length * 6, 'each request has its one line')
+})
+
+t.test('a request is answered once and logged once, however its client leaves', async (t) => {
+  const upstream = await startUpstream(t)
+  const post = 'Content-Length: 100\r\n'
+  const requests: readonly (readonly [string, number, (port: number) => string])[] = [
+    ['a refused body', 401, (port) => head(port, '/', post).replace('GET', 'POST')],
+    ['half a refused body', 401, (port) => `${head(port, '/', post).replace('GET', 'POST')}half`],
+    [
+      'half a refused chunk',
+      401,
+      (port) => `${head(port, '/', 'Transfer-Encoding: chunked\r\n')}a\r\nhalf`,
+    ],
+    ['no body', 401, (port) => head(port, '/')],
+    ['one that is let in', 200, (port) => head(port, link())],
+    ['a refused upgrade', 401, (port) => handshake(port, '/ws')],
+    ['a body too large', 413, (port) => head(port, link(), `Content-Length: ${2 ** 40}\r\n`)],
+  ]
+  for (const [name, status, request] of requests) {
+    for (const way of ['FIN', 'reset'] as const) {
+      const gateway = await startGateway(t, upstream.origin)
+      const client = await dial(t, gateway.port)
+      client.socket.write(request(gateway.port))
+      t.equal((await client.until(headOf)).status, status, name)
+      await gateway.audited(1)
+      if (way === 'FIN') client.socket.end()
+      else client.socket.resetAndDestroy()
+      const bytes = `${await client.ended}`
+      client.socket.destroy()
+      await gateway.close()
+      t.equal(bytes.split('HTTP/1.1 ').length - 1, 1, `${name}, ${way}: one answer`)
+      t.equal((await gateway.audited(1)).length, 1, `${name}, ${way}: one line`)
+    }
+  }
 })
 
 async function serves(t: Test, { port }: Served): Promise<boolean> {

@@ -1,0 +1,58 @@
+import t from 'tap'
+import { exchange, ids, jwt, link, secret, startGateway, startUpstream } from '../stage.ts'
+
+t.test('no line of the log holds what opens a session, at whatever level', async (t) => {
+  const upstream = await startUpstream(t, (request, response) => {
+    if (request.url?.startsWith('/reset')) request.socket.destroy()
+    else response.end('canary-body')
+  })
+  const gateway = await startGateway(t, upstream.origin, { LOG_LEVEL: 'trace' })
+  const good = jwt()
+  const forged = jwt({}, { key: 'another-secret-that-is-long-enough-too' })
+  const ask = (line: string, ...headers: string[]): Promise<string> =>
+    exchange(
+      gateway.port,
+      [line, 'Host: gateway.example', 'Connection: close', ...headers, '\r\n'].join('\r\n'),
+    )
+  const first = await ask(`GET ${link({ auth: good })} HTTP/1.1`)
+  const cookie = /__Host-copilot-[^=]+=([^;]+)/.exec(first)?.[1] ?? ''
+  t.ok(cookie, 'there is a cookie to look for')
+  const get = (target: string): string => `GET ${target} HTTP/1.1`
+  const handshake = ['Connection: Upgrade', 'Upgrade: websocket']
+  const rows: readonly (readonly [string, string, ...string[]])[] = [
+    ['a cookie', get('/asset?x=canary-query'), `Cookie: __Host-copilot-x=${cookie}`],
+    ['a forged token', get(link({ auth: forged }))],
+    ['an expired token', get(link({ auth: jwt({ ...ids, exp: 1 }) }))],
+    ['no token', get('/?x=canary-query')],
+    ['a target that is refused', get(`/canary-path/..?auth=${good}`)],
+    ['an encoding that is malformed', get(`/canary-path%zz?auth=${good}`)],
+    ['an absolute target', get(`http://canary.example/?auth=${good}`)],
+    ['two tokens', get(link({ auth: good })), `Authorization: Bearer ${forged}`],
+    ['a password', get(link()), 'Authorization: Basic canary-password', 'Referer: /canary-referer'],
+    ['an upstream that resets', get(link({ auth: good }, '/reset'))],
+    ['no HTTP', `canary-line ?auth=${good}`],
+    ['a head too large', get(link()), `X: ${'canary-header'.repeat(5000)}`],
+    ['an upgrade', get(link({ auth: good }, '/socket.io/')), ...handshake],
+    ['an upgrade refused', get('/socket.io/?x=canary-query'), ...handshake],
+    ['CONNECT', `CONNECT canary.example:443?auth=${good} HTTP/1.1`],
+  ]
+  for (const [, line, ...headers] of rows) await ask(line, ...headers)
+  await gateway.audited(1 + rows.length)
+  await gateway.close()
+  const written = JSON.stringify(gateway.lines)
+  for (const [name, canary] of [
+    ['the shared secret', secret],
+    ['the token', good],
+    ['its signature', good.split('.')[2] ?? ''],
+    ['its claims', good.split('.')[1] ?? ''],
+    ['a forged token', forged],
+    ['the cookie', cookie],
+    ['the URLToken', ids.URLToken],
+    ['a query', 'URLToken='],
+    ['any marked text', 'canary'],
+    ['a parameter', 'auth='],
+  ] as const) {
+    t.ok(canary.length > 4, `${name} is something to look for`)
+    t.notOk(written.includes(canary), name)
+  }
+})
