@@ -1,7 +1,10 @@
 // dist/ holds what ships: the compiled sources beside the demo's static files.
 import { execFileSync } from 'node:child_process'
-import { cpSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+
+// An install for production has no compiler; what it starts are the sources, or a dist/ that came along.
+if (!existsSync(new URL('node_modules/typescript', import.meta.url))) process.exit(0)
 
 process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 rmSync('dist', { recursive: true, force: true })

@@ -170,7 +170,9 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
         requestId: client.requestId,
         secure: origin.startsWith('https:'),
       },
-      hint: decision.allow || decision.reason !== 'origin-refused' ? null : hintFor(facts, client),
+      hint: decision.allow
+        ? framingHint(request, origin)
+        : originHint(decision.reason, facts, client),
     })
     exchanges.set(response, exchange)
     return { exchange, decision }
@@ -198,6 +200,16 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
       Date.now(),
     )
     return [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines, '', body].join('\r\n')
+  }
+
+  /** A frame that the browser will keep shut looks like any other answer from here. */
+  function framingHint({ headers }: IncomingMessage, own: string): string | null {
+    const { referer } = headers
+    if (headers['sec-fetch-dest'] !== 'iframe' || !referer || !URL.canParse(referer)) return null
+    const { origin } = new URL(referer)
+    return framedBy(contactCenter.frameAncestors, origin, own)
+      ? null
+      : `FRAME_ANCESTORS does not name ${origin}`
   }
 
   /** Who may frame an answer: its contact center's pages, else the one that asks if it is allowed. */
@@ -265,7 +277,9 @@ function text(header: string | string[] | undefined): string | undefined {
 }
 
 /** TLS that ends before the gateway is the usual cause of a refused origin. */
-function hintFor({ origin, own }: AccessRequest, client: Client): string | null {
+function originHint(reason: Reason, { origin, own }: AccessRequest, client: Client): string | null {
   const behindTls = origin === originOf({ ...client, scheme: 'https' })
-  return behindTls ? `PUBLIC_URL should name ${origin}; it is ${own.join(' ')} now` : null
+  return reason === 'origin-refused' && behindTls
+    ? `PUBLIC_URL should name ${origin}; it is ${own.join(' ')} now`
+    : null
 }

@@ -1,4 +1,4 @@
-import type { Check } from './check.ts'
+import { type Check, pass } from './check.ts'
 import { madeUp, pathAt, queryOf, signedByExample, stranger } from './credentials.ts'
 import type { Request } from './probe.ts'
 import { refused } from './refusals.ts'
@@ -90,6 +90,7 @@ export const ambiguities: readonly Check[] = rows.map(({ ask, ...described }) =>
   async run({ probe, place, link, now }) {
     const who = link ?? madeUp
     const request = ask(pathAt(place.url), queryOf(who), signedByExample(who, now))
-    return refused(await probe.ask(request), 400)
+    const answer = await probe.ask({ ...request, malformed: true })
+    return answer.stopped ? pass(`${answer.status} in front of it`) : refused(answer, 400)
   },
 }))

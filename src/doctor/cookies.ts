@@ -1,5 +1,5 @@
 import { type Check, type Examined, fail, type Outcome, pass, skip, warn } from './check.ts'
-import { madeUp, pathAt, queryOf, stranger, tampered } from './credentials.ts'
+import { pathAt, stranger, tampered } from './credentials.ts'
 import type { Answer } from './probe.ts'
 import { refused } from './refusals.ts'
 
@@ -29,7 +29,7 @@ export const cookies: readonly Check[] = [
       'Sign an exp after the agent’s shift, raise SESSION_MAX_AGE, or set SESSION_OUTLIVES_TOKEN where links are short-lived.',
     needs: 'session',
     run({ probe }) {
-      const age = /;\s*max-age=(\d+)/i.exec(sessionLine(probe.answers) ?? '')?.[1]
+      const age = /;\s*max-age=(\d+)/i.exec(String(sessionLine(probe.answers)))?.[1]
       if (age === undefined) return warn('no Max-Age: it ends when the browser does')
       const minutes = Math.floor(Number(age) / 60)
       return minutes < 30 ? warn(`${minutes} minutes`) : pass(lengthOf(minutes))
@@ -47,10 +47,9 @@ export const cookies: readonly Check[] = [
     promise: 'A session cookie is not accepted as a token.',
     remedy: 'Close this address at once: tokens and sessions are signed with one key.',
     needs: 'session',
-    async run({ probe, place, link }, cookie) {
-      const auth = cookie.slice(cookie.indexOf('=') + 1)
-      const query = queryOf({ ...(link ?? madeUp), auth })
-      return refused(await probe.ask({ target: `${pathAt(place.url)}?${query}` }), 401)
+    async run({ probe, place }, cookie) {
+      const target = `${pathAt(place.url)}?auth=${cookie.slice(cookie.indexOf('=') + 1)}`
+      return refused(await probe.ask({ target }), 401)
     },
   },
   {
@@ -111,7 +110,7 @@ function cookieLines(answers: readonly Answer[]): string[] {
 /** What is wrong with a cookie in a frame of another site, by its name alone: values are secret. */
 function faultsIn(line: string): string[] {
   const [pair = '', ...attributes] = line.split(';').map((part) => part.trim())
-  const name = pair.split('=', 1)[0] ?? ''
+  const name = String(pair.split('=', 1)[0])
   const has = attributes.map((attribute) => attribute.toLowerCase())
   const own = name.startsWith(prefix)
   const needed = ['Secure', 'SameSite=None', 'Partitioned', ...(own ? ['HttpOnly', 'Path=/'] : [])]

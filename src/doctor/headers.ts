@@ -65,18 +65,28 @@ const rows: readonly Row[] = [
     judge: ({ headers }) => (headers['x-request-id'] === undefined ? fail('none') : null),
   },
   {
+    id: 'challenge',
+    promise: 'Every 401 has WWW-Authenticate, of the scheme Bearer.',
+    remedy: inFront,
+    needs: 'answers',
+    judge({ status, headers }) {
+      const challenge = headers['www-authenticate'] ?? 'none'
+      return status === 401 && !/^Bearer\b/i.test(challenge) ? fail(challenge) : null
+    },
+  },
+  {
     id: 'forwarding-headers',
     promise: 'What a client says about itself in forwarding headers is not believed.',
     remedy:
       'Keep TRUST_PROXY to the proxies in front, and have them overwrite X-Request-Id and X-Forwarded-*.',
     needs: 'answers',
     judge: ({ headers }) =>
-      headers['x-request-id'] === stranger ? warn('the request id is the client’s') : null,
+      headers['x-request-id'] === stranger ? warn('the request id is the one that was sent') : null,
   },
   {
     id: 'product-names',
     promise: 'No answer names the software behind it (Server, X-Powered-By).',
-    remedy: inFront,
+    remedy: `${inFront} A version is worse than a name (nginx: server_tokens off).`,
     needs: 'answers',
     judge({ headers: { server, 'x-powered-by': framework } }) {
       if (framework !== undefined) return fail(`X-Powered-By: ${framework}`)
@@ -125,7 +135,7 @@ export const headers: readonly Check[] = rows.map(({ judge, ...described }) => (
   ...described,
   run({ probe }: Examined) {
     // A 101 is no document, and what is in front may well have made its head.
-    const judged = probe.answers.filter(({ status }) => status !== 101)
+    const judged = probe.answers.filter(({ status, stopped }) => status !== 101 && !stopped)
     if (judged.length === 0) return skip('there was no answer')
     return together(judged, judge) ?? pass(`on ${judged.length} answers`)
   },

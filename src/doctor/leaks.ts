@@ -102,7 +102,7 @@ function textOf(name: string, script: string): string | undefined {
 }
 
 function refusalsIn(answers: readonly Answer[]): Answer[] {
-  return answers.filter(({ welcome, status }) => !welcome && status >= 400)
+  return answers.filter(({ welcome, stopped, status }) => !welcome && !stopped && status >= 400)
 }
 
 /** All that an answer says, but for what is random or a hash, and the cookie that it is meant to set. */

@@ -17,12 +17,16 @@ export interface Request {
   readonly http2?: boolean
   /** Whether the gateway should let it in. */
   readonly welcome?: boolean
+  /** Whether a proxy in front does well to refuse it already. */
+  readonly malformed?: boolean
 }
 
 export interface Answer {
   /** What a report calls it, such as `401 page` or `403 to an upgrade`. */
   readonly kind: string
   readonly welcome: boolean
+  /** Refused before it came to the gateway, whose answers all have a request id. */
+  readonly stopped: boolean
   readonly status: number
   readonly headers: IncomingHttpHeaders
   /** Latin-1, the first MiB. */
@@ -39,7 +43,7 @@ export interface Probe {
 /** The gateway answers no more: it counts refusals, and has had its fill of them. */
 export class RateLimited extends Error {}
 
-export const userAgent = 'copilot-gateway-doctor'
+const userAgent = 'copilot-gateway-doctor'
 const mostBytes = 2 ** 20
 
 /** Asks one gateway, one request a connection. `trusted`: its certificate has to go on being valid. */
@@ -151,7 +155,7 @@ async function read(stream: Readable): Promise<string> {
 }
 
 function answerTo(
-  { upgrade = false, http2 = false, welcome = false }: Request,
+  { upgrade = false, http2 = false, welcome = false, malformed = false }: Request,
   status: number,
   headers: IncomingHttpHeaders,
   body: string,
@@ -162,7 +166,10 @@ function answerTo(
     upgrade ? ' to an upgrade' : '',
     http2 ? ' over HTTP/2' : '',
   ]
-  return { kind: words.join(''), welcome, status, headers, body }
+  // 401 asks for a credential, and says nothing of what is malformed.
+  const refused = status >= 400 && status < 500 && status !== 401
+  const stopped = malformed && refused && headers['x-request-id'] === undefined
+  return { kind: words.join(''), welcome, stopped, status, headers, body }
 }
 
 export function isHtml(headers: IncomingHttpHeaders): boolean {

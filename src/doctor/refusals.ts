@@ -23,14 +23,10 @@ export const refusals: readonly Check[] = [
     async run({ probe, place }) {
       const headers = [['X-Request-Id', stranger]] as const
       const answer = await probe.ask({ target: pathAt(place.url), headers })
-      const { 'www-authenticate': challenge, 'content-type': type } = answer.headers
-      if (answer.status === 401 && !challenge?.startsWith('Bearer ')) {
-        return fail('401 without WWW-Authenticate: Bearer')
-      }
-      if (answer.status === 401 && type !== 'application/problem+json') {
-        return fail('401 without problem details')
-      }
-      return refused(answer, 401)
+      const isProblem = answer.headers['content-type'] === 'application/problem+json'
+      return answer.status === 401 && !isProblem
+        ? fail('401 without problem details')
+        : refused(answer, 401)
     },
   },
   {
@@ -110,7 +106,7 @@ export const refusals: readonly Check[] = [
 export function refused(answer: Answer, status: number): Outcome {
   const { kind } = answer
   if (answer.status !== status) return fail(`${kind}; the gateway refuses this with ${status}`)
-  return isRefusal(answer) ? pass(kind) : fail(`${kind}, which is not the gateway’s answer`)
+  return isRefusal(answer) ? pass(kind) : fail(`${kind}, but not of the gateway`)
 }
 
 /** Whether the link was let in, whatever the workspace then answered, or if it did not (502, 504). */

@@ -52,20 +52,18 @@ const body = (when: When, change: (body: string, asked: Asked) => string): Fault
 const open = (when: AskedWhen): Fault => ({
   instead: (asked) =>
     when(asked)
-      ? {
-          status: 200,
-          headers: [
-            ['x-request-id', 'f6b7'],
-            ['content-type', 'text/html'],
-            ['cache-control', 'no-store'],
-            ['content-security-policy', "default-src 'none'; frame-ancestors https://cc.example"],
-            ['x-content-type-options', 'nosniff'],
-            ['referrer-policy', 'same-origin'],
-          ],
-          body: '<!doctype html><title>Copilot</title>',
-        }
+      ? { status: 200, headers: secured, body: '<!doctype html><title>Copilot</title>' }
       : null,
 })
+const secured: readonly Header[] = [
+  ['x-request-id', 'f6b7'],
+  ['content-type', 'text/html'],
+  ['cache-control', 'no-store'],
+  ['content-security-policy', "default-src 'none'; frame-ancestors https://cc.example"],
+  ['x-content-type-options', 'nosniff'],
+  ['referrer-policy', 'same-origin'],
+  ['www-authenticate', 'Bearer'],
+]
 /** What changes the session cookie. */
 const cookie = (from: string | RegExp, to: string, name = '__Host-'): Fault => ({
   answer: (answered) => ({
@@ -111,7 +109,7 @@ const rows: readonly (readonly [name: string, fault: Fault, finds: Finds])[] = [
   [
     'a 401 without a challenge',
     header('www-authenticate', null, bare),
-    { 'no-token': 'fail', 'equal-refusals': 'fail' },
+    { challenge: 'fail', 'equal-refusals': 'fail' },
   ],
   [
     'a 401 of another type',
@@ -177,6 +175,34 @@ const rows: readonly (readonly [name: string, fault: Fault, finds: Finds])[] = [
       }),
     },
     { 'two-hosts': 'fail' },
+  ],
+  [
+    'two hosts, refused in front',
+    {
+      instead: ({ headers }) =>
+        headers.some(([, value]) => value === 'doctor.invalid')
+          ? { status: 400, headers: [['server', 'nginx/1.22.1']], body: '<h1>400</h1>' }
+          : null,
+    },
+    {},
+  ],
+  [
+    'two hosts, refused by whoever is behind',
+    body(
+      (asked) => asked.headers.some(([, value]) => value === 'doctor.invalid'),
+      () => 'bad request',
+    ),
+    { 'two-hosts': 'fail', 'equal-refusals': 'fail' },
+  ],
+  [
+    'a look-alike that asks somebody else for a password',
+    {
+      instead: ({ target }) =>
+        target.includes('%75serId')
+          ? { status: 401, headers: secured.slice(2), body: 'log in' }
+          : null,
+    },
+    { 'encoded-name': 'fail', 'request-id': 'fail' },
   ],
   ['one of two tokens', dropped(['authorization']), { 'two-tokens': 'fail' }],
 
@@ -279,6 +305,11 @@ const rows: readonly (readonly [name: string, fault: Fault, finds: Finds])[] = [
     body(config, () => 'x = { agentAssistAPIUrl: "https://[" }'),
     { 'config-js': 'warn' },
   ],
+  [
+    'no address, and the gateway’s own word for the token',
+    body(config, () => "x = { 'accessTokenSecret': `copilot-gateway` }"),
+    {},
+  ],
   ['no server configuration', body(config, () => 'x = 1'), {}],
   [
     'no cookie for scripts',
@@ -329,6 +360,11 @@ const rows: readonly (readonly [name: string, fault: Fault, finds: Finds])[] = [
         header('server', one.status === 401 ? 'cdn' : 'cdn/2').answer?.(one, asked) ?? one,
     },
     { 'product-names': 'fail' },
+  ],
+  [
+    'a challenge for a password',
+    header('www-authenticate', 'Basic', refusedPage),
+    { challenge: 'fail' },
   ],
   ['CORS', header('access-control-allow-origin', '*', answered(200)), { cors: 'fail' }],
   ['kept refusals', header('cache-control', 'max-age=5', answered(401)), { 'no-store': 'fail' }],

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import t from 'tap'
-import { listen, startGateway, startUpstream } from '../stage.ts'
+import { ids, jwt, listen, startGateway, startUpstream } from '../stage.ts'
 import { examined, found, host, startFront, startWorkspace } from './clinic.ts'
 
 const upstream = await startWorkspace(t)
@@ -62,6 +62,50 @@ t.test('nobody is there', async (t) => {
   })
 })
 
+t.test('the usual ports, at addresses that lead nowhere', async (t) => {
+  // RFC 5737 and RFC 3849: for documentation.
+  const addresses = [
+    { address: '192.0.2.1', family: 4 },
+    { address: '2001:db8::1', family: 6 },
+  ]
+  for (const scheme of ['http', 'https']) {
+    const changes = { deadline: 30, resolve: async () => addresses }
+    const results = await examined(`${scheme}://${host}`, changes)
+    t.equal(results.get('public-address')?.verdict, 'pass')
+    t.match(results.get('reachable'), { verdict: 'fail', seen: /^no answer/ })
+  }
+})
+
+t.test('addresses that are not public', async (t) => {
+  const rows = [
+    ['10.1.2.3', 'warn'],
+    ['172.31.0.1', 'warn'],
+    ['192.168.1.1', 'warn'],
+    ['169.254.1.1', 'warn'],
+    ['100.127.0.1', 'warn'],
+    ['127.0.0.1', 'warn'],
+    ['::1', 'warn'],
+    ['fd12::1', 'warn'],
+    ['fe80::1', 'warn'],
+    ['::ffff:10.0.0.1', 'warn'],
+    ['172.32.0.1', 'pass'],
+    ['100.128.0.1', 'pass'],
+    ['2001:db8::1', 'pass'],
+    ['::ffff:192.0.2.1', 'pass'],
+  ] as const
+  for (const [address, verdict] of rows) {
+    const family = address.includes(':') ? 6 : 4
+    const results = await examined(`https://${host}`, {
+      deadline: 0,
+      resolve: async () => [
+        { address: '192.0.2.1', family: 4 },
+        { address, family },
+      ],
+    })
+    t.equal(results.get('public-address')?.verdict, verdict, address)
+  }
+})
+
 t.test('nobody answers', async (t) => {
   const held = new Set<{ destroy(): void }>()
   const silent = createServer()
@@ -98,6 +142,8 @@ t.test('what is quoted is fit for a terminal', async (t) => {
   const gateway = await startGateway(t, upstream.origin)
   const rows = [
     ['a token', (target: string) => `php/8 ${/auth=(.*)/.exec(target)?.[1]}`, /php\/8 \[hidden\]/],
+    ['a URLToken', () => `php/8 ${ids.URLToken}`, /php\/8 \[hidden\]/],
+    ['somebody else’s token', () => `php/8 ${jwt({ other: true })}`, /php\/8 \[hidden\]/],
     ['control characters', () => 'php/8 \x9b31m\xff', /php\/8 \?31m\?/],
     ['a long text', () => `php/8 ${'x'.repeat(5000)}`, /^.{300}$/],
   ] as const
