@@ -38,11 +38,7 @@ t.test('a conversation', async (t) => {
     await t.test(name, async (t) => {
       const before = backend.seen.length
       const socket = connect(t, gateway, transports, { cookie: `${cookie}; lang=de` })
-      const upgraded = new Promise<void>((resolve) => {
-        socket.io.engine.once('upgrade', () => resolve())
-      })
-      await next(socket, 'connect')
-      if (transports.length > 1) await upgraded
+      await connected(socket, transports)
       const transport = transports.at(-1) ?? ''
       t.equal(socket.io.engine.transport.name, transport)
 
@@ -93,7 +89,8 @@ t.test('the server may close, and says why', async (t) => {
   for (const [name, transports] of ways) {
     const socket = connect(t, gateway, transports, { cookie })
     const disconnected = next(socket, 'disconnect')
-    socket.on('connect', () => backend.server.disconnectSockets(true))
+    await connected(socket, transports)
+    backend.server.disconnectSockets(true)
     t.match(await disconnected, /^(?:io server disconnect|transport close)$/, name)
     socket.disconnect()
   }
@@ -221,6 +218,13 @@ function connect(
   })
   t.teardown(() => socket.disconnect())
   return socket
+}
+
+/** Waits until the socket is open, over the last of its transports. */
+async function connected(socket: Socket, transports: readonly string[]): Promise<void> {
+  const upgraded = new Promise((resolve) => socket.io.engine.once('upgrade', resolve))
+  await next(socket, 'connect')
+  if (transports.length > 1) await upgraded
 }
 
 function next(socket: Socket, event: string): Promise<unknown> {
