@@ -90,6 +90,8 @@ function track(
   server.maxConnections = Math.ceil(maxConnections * 1.1) + 10
   /** Answers under way, by connection. */
   const busy = new WeakMap<Socket, Set<ServerResponse>>()
+  /** The request that each connection is at, or was. */
+  const latest = new WeakMap<Socket, IncomingMessage>()
   const end = (socket: Socket, reason: Reason): void => {
     socket.end(gateway.refuseUnread(reason, socket.remoteAddress ?? ''))
     socket.destroySoon()
@@ -113,6 +115,7 @@ function track(
     if (overHttp1) {
       const answers = busy.get(socket) ?? new Set()
       busy.set(socket, answers.add(response))
+      latest.set(socket, request)
       response.on('close', () => answers.delete(response))
     }
     if (isAdmitted(request)) {
@@ -144,7 +147,9 @@ function track(
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
     const reset = error.code === 'ECONNRESET' || !socket.writable
     const [answer, ...others] = busy.get(socket) ?? []
-    if (silent || reset || others.length > 0) socket.destroy()
+    // What is no HTTP here is the rest of a request that has its answer.
+    const answered = answer === undefined && latest.get(socket)?.complete === false
+    if (silent || reset || answered || others.length > 0) socket.destroy()
     else if (answer === undefined) end(socket, unread[error.code ?? ''] ?? 'request-malformed')
     // Whoever ends in the middle of a body has left.
     else if (error.code === 'HPE_INVALID_EOF_STATE' || !gateway.refuseRest(answer)) socket.destroy()

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { decode } from '../access/target.ts'
 
 /** A client that waits for its 101. */
 export interface Upgrade {
@@ -52,7 +53,12 @@ export function isHandshake({ method, httpVersion, headers }: IncomingMessage): 
 
 /** Copilot's own socket is one whose messages the gateway has to be able to read. */
 export function extensionsAllowed(path: string): boolean {
-  return !path.startsWith('/socket.io/')
+  return !isSocketIo(path)
+}
+
+/** Whether a path is Copilot's own socket.io channel, as a router that decodes it reads it. */
+export function isSocketIo(path: string): boolean {
+  return decode(path)?.startsWith('/socket.io/') ?? false
 }
 
 /** Request headers, names and values in turn, without an offer of extensions. */

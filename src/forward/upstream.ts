@@ -3,6 +3,7 @@ import { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Agent, buildConnector } from 'undici'
 import type { Config } from '../settings/config.ts'
+import { isSocketIo } from './handshake.ts'
 
 /** The workspace's two hosts, and the connections to them. */
 export interface Upstream {
@@ -74,7 +75,7 @@ subscribe('undici:client:sendHeaders', (message) => {
 
 /** `/socket.io/` is the backend's, all else the page's. */
 export function hostFor(upstream: Upstream, path: string): Host {
-  return path.startsWith('/socket.io/') ? upstream.api : upstream.page
+  return isSocketIo(path) ? upstream.api : upstream.page
 }
 
 function hostOf(url: URL): Host {
