@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { Reason, Subject } from '../access/decision.ts'
+import { decode } from '../access/target.ts'
 import type { Client } from '../client.ts'
 
 /** One line of the audit log: an HTTP request, a refused upgrade, a WebSocket's opening or end. */
@@ -39,6 +40,7 @@ export function createAudit(log: Logger): Audit {
     log.info({
       event: 'access',
       ...event,
+      path: event.path === undefined ? undefined : withoutLink(event.path),
       contactCenter: subject.contactCenter?.name,
       userId: subject.userId ?? undefined,
       sessionId: subject.sessionId ?? undefined,
@@ -47,4 +49,11 @@ export function createAudit(log: Logger): Audit {
       durationMs: Date.now() - since,
     })
   }
+}
+
+/** A path as it may be logged: that of a mangled link has the query, token and all, in it. */
+function withoutLink(path: string): string {
+  const decoded = decode(path) ?? ''
+  const at = decoded.search(/(?:userId|sessionId|URLToken|auth|copilotSession)=|eyJ[\w-]*\./i)
+  return at < 0 ? path : `${decoded.slice(0, at)}…`
 }
