@@ -23,7 +23,7 @@ export function refusal(reason: Reason, framing: Framing, accept: string | undef
   // RFC 9110 §10.2.3, in seconds
   if (status === 429 || status === 503) headers['retry-after'] = '30'
   let body: string
-  if (accept?.toLowerCase().includes('text/html')) {
+  if (acceptsHtml(accept)) {
     const renew = reason === 'token-expired' || reason === 'token-too-old'
     body = refusalPage(status, requestId, renew)
     headers['content-type'] = 'text/html; charset=utf-8'
@@ -35,6 +35,14 @@ export function refusal(reason: Reason, framing: Framing, accept: string | undef
   }
   headers['content-length'] = String(Buffer.byteLength(body))
   return { status, headers, body }
+}
+
+/** Whether text/html is asked for by name (RFC 9110 §12.5.1). */
+function acceptsHtml(accept = ''): boolean {
+  return accept.split(',').some((range) => {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
+    return type === 'text/html' && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))
+  })
 }
 
 /** Answers with a refusal over HTTP/1.1, HTTP/2, or the socket of an upgrade. */

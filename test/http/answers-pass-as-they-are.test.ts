@@ -21,7 +21,7 @@ const upstream = await startSocketUpstream(t, (socket) => {
   if (closes) socket.end(bytes, 'latin1')
   else socket.write(bytes, 'latin1')
 })
-const gateway = await startGateway(t, upstream.origin, { UPSTREAM_TIMEOUT: '5s' })
+const gateway = await startGateway(t, upstream.origin, { UPSTREAM_TIMEOUT: '10s' })
 const host = new URL(gateway.origin).host
 const cookie = await (async () => {
   bytes = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'
@@ -540,8 +540,8 @@ t.test('an event stream may be silent for longer than any other answer', async (
     request.socket.on('next', () => response.end('data: 2\n\n'))
   })
   const gateway = await startGateway(t, upstream.origin, {
-    UPSTREAM_TIMEOUT: '300ms',
-    IDLE_TIMEOUT: '300ms',
+    UPSTREAM_TIMEOUT: '500ms',
+    IDLE_TIMEOUT: '500ms',
   })
   const stream = startRequest(`${gateway.origin}${link({}, '/events')}`)
   stream.end()

@@ -34,7 +34,7 @@ const upstream = await startUpstream(t, (request, response) => {
     response.end('ok')
   }
 })
-const settings = { LOG_LEVEL: 'trace', UPSTREAM_TIMEOUT: '200ms', BODY_LIMIT: '1kb' }
+const settings = { LOG_LEVEL: 'trace', UPSTREAM_TIMEOUT: '500ms', BODY_LIMIT: '1kb' }
 const gateway = await startGateway(t, upstream.origin, settings)
 const { host } = new URL(gateway.origin)
 const cookie = await openSession(gateway)

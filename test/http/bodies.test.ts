@@ -193,7 +193,7 @@ t.test('an upload may be slow, but must not stop', async (t) => {
     request.on('end', () => response.end('ok'))
     request.on('close', () => wholes.push(request.complete))
   })
-  const gateway = await startGateway(t, upstream.origin, { IDLE_TIMEOUT: '500ms' })
+  const gateway = await startGateway(t, upstream.origin, { IDLE_TIMEOUT: '1s' })
   for (const framing of ['Content-Length: 100000', 'Transfer-Encoding: chunked']) {
     wholes.length = 0
     let stoppedEnded = false

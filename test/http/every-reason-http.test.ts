@@ -24,8 +24,8 @@ const upstream = await startUpstream(t, (request, response) => {
 const gateway = await startGateway(t, upstream.origin, {
   TOKEN_MAX_AGE: '30m',
   BODY_LIMIT: '1kb',
-  HEADERS_TIMEOUT: '200ms',
-  UPSTREAM_TIMEOUT: '200ms',
+  HEADERS_TIMEOUT: '500ms',
+  UPSTREAM_TIMEOUT: '500ms',
 })
 const limited = await startGateway(t, upstream.origin, { RATE_LIMIT: '1/1h' })
 const full = await startGateway(t, upstream.origin, { MAX_CONNECTIONS: '1' })

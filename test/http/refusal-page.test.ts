@@ -21,7 +21,7 @@ const upstream = await startUpstream(t, (request, response) => {
 const gateway = await startGateway(t, upstream.origin, {
   TOKEN_MAX_AGE: '30m',
   BODY_LIMIT: '1kb',
-  UPSTREAM_TIMEOUT: '200ms',
+  UPSTREAM_TIMEOUT: '500ms',
 })
 const now = inAnHour() - 3600
 const base = { userId: ids.userId, sessionId: ids.sessionId, iat: now, exp: now + 3600 }

@@ -19,7 +19,7 @@ const upstream = await startUpstream(t, (request, response) => {
   response.writeHead(status, [...sent])
   response.end()
 })
-const settings = { HEADERS_TIMEOUT: '200ms', BODY_LIMIT: '1kb' }
+const settings = { HEADERS_TIMEOUT: '500ms', BODY_LIMIT: '1kb' }
 const gateway = await startGateway(t, upstream.origin, settings)
 const secure = await startGateway(t, upstream.origin, {
   ...settings,

@@ -21,7 +21,9 @@ const upstream = await startSocketUpstream(t, (socket) => {
   counts.set(socket, count)
   onHead(socket, count)
 })
-const gateway = await startGateway(t, upstream.origin, { UPSTREAM_TIMEOUT: '400ms' })
+const gateway = await startGateway(t, upstream.origin)
+/** For what is silent, and for nothing that only looks so on a slow machine. */
+const hasty = await startGateway(t, upstream.origin, { UPSTREAM_TIMEOUT: '400ms' })
 const { host } = new URL(gateway.origin)
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
@@ -42,9 +44,9 @@ const resets =
   }
 
 /** Has the gateway hold no connection to the upstream but fresh ones. */
-async function forget(): Promise<void> {
+async function forget(front = gateway): Promise<void> {
   onHead = ends('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
-  await ask(gateway.origin, link())
+  await ask(front.origin, link())
 }
 
 t.test('an upstream that is down', async (t) => {
@@ -216,18 +218,20 @@ t.test('an answer that is cut short does not look whole', async (t) => {
     ['to the end, silent', sends(open)],
   ]
   for (const [name, act] of rows) {
-    await forget()
+    const front = name.includes('silent') ? hasty : gateway
+    await forget(front)
     const before = upstream.heads.length
     onHead = act
-    const answer = await ask(gateway.origin, link())
+    const answer = await ask(front.origin, link())
     t.equal(answer.status, 200, name)
     t.equal(answer.complete, false, name)
     t.equal(upstream.heads.length - before, 1, `${name}: asked once`)
-    const line = await auditOf(gateway, answer.headers['x-request-id'])
+    const line = await auditOf(front, answer.headers['x-request-id'])
     t.match(line, { decision: 'allow', status: 200 }, name)
 
+    if (front === hasty && name !== 'chunks, silent') continue
     // An HTTP/1.0 client, as nginx is by default, takes a proper close for the end.
-    const socket = connect(gateway.port, '127.0.0.1')
+    const socket = connect(front.port, '127.0.0.1')
     socket.write(`GET ${link()} HTTP/1.0\r\nHost: ${host}\r\n\r\n`)
     let text = ''
     socket.on('data', (chunk: Buffer) => {
@@ -279,7 +283,7 @@ t.test('an upstream that is slow, but says something, is waited for', async (t) 
     }, 50)
     response.on('close', () => clearInterval(timer))
   })
-  const gateway = await startGateway(t, slow.origin, { UPSTREAM_TIMEOUT: '500ms' })
+  const gateway = await startGateway(t, slow.origin, { UPSTREAM_TIMEOUT: '1s' })
   const answer = ask(gateway.origin, link({}, '/slow'))
   t.equal((await ask(gateway.origin, link({}, '/silent'))).status, 504)
   // From here on the slow one has been under way for longer than the silent one was let.
@@ -336,10 +340,11 @@ t.test('nothing is retried but GET and HEAD on a connection that went stale', as
     ),
   ]
   for (const [name, method, status, kept, act] of rows) {
-    await forget()
+    const front = name.includes('silent') ? hasty : gateway
+    await forget(front)
     if (kept) {
       onHead = sends(ok)
-      t.equal((await ask(gateway.origin, link())).status, 200, `${name}: before`)
+      t.equal((await ask(front.origin, link())).status, 200, `${name}: before`)
     }
     const before = upstream.heads.length
     let count = 0
@@ -351,12 +356,12 @@ t.test('nothing is retried but GET and HEAD on a connection that went stale', as
         act(socket, onConnection)
       }
     }
-    const answer = await ask(gateway.origin, link(), { method })
+    const answer = await ask(front.origin, link(), { method })
     t.equal(answer.status, status, name)
     const heads = upstream.heads.slice(before)
     t.equal(heads.length, status === 200 ? 2 : 1, `${name}: times asked`)
     if (status === 200) t.equal(heads[0], heads[1], `${name}: the very same again`)
-    const line = await auditOf(gateway, answer.headers['x-request-id'])
+    const line = await auditOf(front, answer.headers['x-request-id'])
     t.equal(line['status'], status, `${name}: one line`)
   }
 })

@@ -22,54 +22,55 @@ t.test('200 MB towards a side that has stopped reading', async (t) => {
   // A heap grows at first, whatever it is used for.
   for (let i = 0; i < 200; i++) await ask(gateway)
 
-  for (const path of ['/ws', '/socket.io/']) {
-    for (const from of ['upstream', 'client'] as const) {
-      const ends = await open(t, http, gateway, path)
-      const [sender, reader] =
-        from === 'upstream' ? [ends.upstream, ends.client] : [ends.client, ends.upstream]
-      reader.pause()
-      const block = from === 'upstream' ? frame(noise, options) : masked(noise, options)
-      const count = Math.ceil(total / block.length)
-      const before = memory(gateway)
+  for (const [path, from] of [
+    ['/ws', 'upstream'],
+    ['/socket.io/', 'client'],
+  ] as const) {
+    const ends = await open(t, http, gateway, path)
+    const [sender, reader] =
+      from === 'upstream' ? [ends.upstream, ends.client] : [ends.client, ends.upstream]
+    reader.pause()
+    const block = from === 'upstream' ? frame(noise, options) : masked(noise, options)
+    const count = Math.ceil(total / block.length)
+    const before = memory(gateway)
 
-      const sent = createHash('sha256')
-      let written = 0
-      const pouring = (async () => {
-        for (let i = 0; i < count; i++) {
-          sent.update(block)
-          await new Promise((resolve) => sender.write(block, resolve))
-          written += 1
-        }
-      })()
-      // When it has not moved for a hundred requests beside it, it is stuck, as it should be.
-      let most = 0
-      for (let still = 0, last = -1; still < 100 && written < count; still++) {
-        if (written !== last) still = 0
-        last = written
-        await ask(gateway)
-        most = Math.max(most, memory(gateway) - before)
+    const sent = createHash('sha256')
+    let written = 0
+    const pouring = (async () => {
+      for (let i = 0; i < count; i++) {
+        sent.update(block)
+        await new Promise((resolve) => sender.write(block, resolve))
+        written += 1
       }
-      t.ok(written < count / 2, `${path}: the ${from} is held up after ${written} of ${count}`)
-      t.ok(most < 50 * 2 ** 20, `${path}: the gateway took ${megabytes(most)} MB more`)
-
-      const received = createHash('sha256')
-      let bytes = 0
-      const arrived = new Promise<void>((resolve) => {
-        reader.on('data', (chunk: Buffer) => {
-          received.update(chunk)
-          bytes += chunk.length
-          if (bytes >= count * block.length) resolve()
-        })
-      })
-      reader.resume()
-      await Promise.all([pouring, arrived])
-      t.equal(bytes, count * block.length, `${path}: all of it arrives`)
-      t.equal(received.digest('hex'), sent.digest('hex'), 'unchanged')
-      const after = memory(gateway) - before
-      t.ok(after < 128 * 2 ** 20, `${path}: ${megabytes(after)} MB more when all is done`)
-      ends.client.destroy()
-      ends.upstream.destroy()
+    })()
+    // When it has not moved for a hundred requests beside it, it is stuck, as it should be.
+    let most = 0
+    for (let still = 0, last = -1; still < 100 && written < count; still++) {
+      if (written !== last) still = 0
+      last = written
+      await ask(gateway)
+      most = Math.max(most, memory(gateway) - before)
     }
+    t.ok(written < count / 2, `${path}: the ${from} is held up after ${written} of ${count}`)
+    t.ok(most < 50 * 2 ** 20, `${path}: the gateway took ${megabytes(most)} MB more`)
+
+    const received = createHash('sha256')
+    let bytes = 0
+    const arrived = new Promise<void>((resolve) => {
+      reader.on('data', (chunk: Buffer) => {
+        received.update(chunk)
+        bytes += chunk.length
+        if (bytes >= count * block.length) resolve()
+      })
+    })
+    reader.resume()
+    await Promise.all([pouring, arrived])
+    t.equal(bytes, count * block.length, `${path}: all of it arrives`)
+    t.equal(received.digest('hex'), sent.digest('hex'), 'unchanged')
+    const after = memory(gateway) - before
+    t.ok(after < 128 * 2 ** 20, `${path}: ${megabytes(after)} MB more when all is done`)
+    ends.client.destroy()
+    ends.upstream.destroy()
   }
   gateway.kill('SIGTERM')
   t.match(await gateway.ended, { code: 0, stderr: '' })
