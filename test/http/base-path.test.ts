@@ -101,7 +101,7 @@ t.test('a backend of its own has no base', async (t) => {
   await ask(gateway.origin, encoded)
   const to = [...asked().map((url) => `page ${url}`), ...api.seen.map(({ url }) => `api ${url}`)]
   t.equal(to.length, 1)
-  t.ok([`page /base${encoded}`, `api ${encoded}`].includes(String(to[0])), to[0])
+  t.ok([`page /base${encoded}`, `api ${encoded}`].includes(String(to[0])), `${to[0]}`)
 })
 
 t.test('a Location below the base is one of the gateway', async (t) => {
