@@ -121,7 +121,11 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
   await app.ready()
 
   return {
-    handle: (request, response) => app.routing(request, response),
+    handle(request, response) {
+      // Fastify answers a method that no parser knows past all hooks; HTTP/2 lets one through.
+      if (METHODS.includes(request.method ?? '')) app.routing(request, response)
+      else refuseUnrouted(request, response)
+    },
     refuseUnrouted,
     refuseOverloaded: (request, response) =>
       begin(request, response, null).exchange.refuse('overloaded'),

@@ -98,6 +98,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     carrier.open.add(this)
     response.on('close', () => this.#responseClosed())
     upgrade?.onLeave(() => this.cut('client'))
+    // HTTP/2 waits for the rest of an upload whose answer is out.
+    if (isHttp2(response)) response.stream.once('finish', () => this.#abandon())
   }
 
   /** Answers with a refusal, whatever was under way. */
