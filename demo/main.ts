@@ -103,7 +103,6 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
     const workspace = await startWorkspace({
       pagePort: ports.workspacePage,
       apiPort: ports.workspaceApi,
-      publicApiUrl: gateway,
       secret,
       ...(options.pace === undefined ? {} : { pace: options.pace }),
     })
@@ -129,6 +128,8 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
         {
           COPILOT_URL: workspace.page.origin,
           COPILOT_API_URL: workspace.api.origin,
+          COPILOT_API_TOKEN: workspace.apiToken,
+          PUBLIC_PATHS: '/assets/*',
           JWT_SECRET: `hex:${secret.toString('hex')}`,
           FRAME_ANCESTORS: pages.desktop.origin,
           REQUIRE_EXP: 'true',

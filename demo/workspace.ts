@@ -17,33 +17,32 @@ export interface Workspace {
 
 /**
  * A workspace that behaves as Agent Copilot does: a static page on one host, its backend on another.
- * Port 0 takes a free one; `publicApiUrl` is what `config.js` calls the backend; `pace` is the time
- * between two lines of a conversation, in milliseconds.
+ * Port 0 takes a free one; `pace` is the time between two lines of a conversation, in milliseconds.
  */
 export async function startWorkspace(options: {
   readonly pagePort: number
   readonly apiPort: number
-  readonly publicApiUrl: URL
   readonly secret: Buffer
   readonly host?: string
   readonly apiToken?: string
   readonly pace?: number
 }): Promise<Workspace> {
   const { host = '127.0.0.1', apiToken = randomBytes(32).toString('hex'), pace = 3500 } = options
-  const files = pageFiles({
-    accessTokenSecret: apiToken,
-    agentAssistAPIUrl: options.publicApiUrl.origin,
-    liveAgentUrl: '',
-  })
-  const page = createServer(respondWith((path) => files.get(path) ?? null))
   const api = createServer(respondWith(() => null))
   const stopBackend = startBackend(new Server(api, { serveClient: false }), {
     apiToken,
     secret: options.secret,
     pace,
   })
-  const pagePort = await listen(page, options.pagePort, host)
   const apiPort = await listen(api, options.apiPort, host)
+  const files = pageFiles({
+    accessTokenSecret: apiToken,
+    // Its own address, as Copilot's chart has it: what stands in front changes it on the way.
+    agentAssistAPIUrl: `http://${host}:${apiPort}/`,
+    liveAgentUrl: '',
+  })
+  const page = createServer(respondWith((path) => files.get(path) ?? null))
+  const pagePort = await listen(page, options.pagePort, host)
   return {
     page: new URL(`http://${host}:${pagePort}/`),
     api: new URL(`http://${host}:${apiPort}/`),

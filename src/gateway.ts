@@ -7,18 +7,23 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Logger } from 'pino'
 import { type AccessRequest, decide, type Gate } from './access/access.ts'
 import type { Decision, Reason, Subject } from './access/decision.ts'
+import { isOwn } from './access/paths.ts'
 import { type Client, clientReader, originOf } from './client.ts'
 import { type Carrier, Exchange } from './forward/exchange.ts'
 import { framedBy } from './forward/frame-ancestors.ts'
 import { awaitUpgrade, isHandshake, type Upgrade } from './forward/handshake.ts'
 import { OpenExchanges } from './forward/open.ts'
 import { pairs } from './forward/request-headers.ts'
+import { createRewriter } from './forward/rewrite.ts'
+import { Channels } from './forward/socket-io.ts'
 import { createUpstream, hostFor } from './forward/upstream.ts'
 import { createKeys } from './keys.ts'
 import { createAudit } from './observe/audit.ts'
+import { addOwnPages } from './own-pages.ts'
 import { countsAsRefusal, refusal } from './refusal.ts'
 import type { Config, ContactCenter } from './settings/config.ts'
 import { createRefusals } from './state/refusals.ts'
+import { createRevocations, isRevokedBy, type Revoked } from './state/revocations.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -44,6 +49,8 @@ export interface Gateway {
   readonly refuseRest: (response: ServerResponse) => boolean
   /** The HTTP/1.1 answer to bytes that never became a request; `ip` is the connection's. */
   readonly refuseUnread: (reason: Reason, ip: string) => string
+  /** Ends sessions before their time: those that are open within a second, later requests at once. */
+  readonly revoke: (revoked: Revoked) => void
   /** Ends what is under way, after at most `timeout` ms. */
   readonly close: (timeout: number) => Promise<void>
 }
@@ -61,7 +68,8 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
   })
   const { listener, contactCenter } = config
   const keys = await createKeys(app, contactCenter)
-  const gate: Gate = { ...config, keys }
+  const revocations = createRevocations()
+  const gate: Gate = { ...config, keys, isRevoked: revocations.has }
   const readClient = clientReader(config.trustedProxies, listener.tls ? 'https' : 'http')
   const upstream = createUpstream(config.upstream)
   const open = new OpenExchanges()
@@ -71,6 +79,9 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
     open,
     audit: createAudit(log),
     refusals: createRefusals(config.rateLimit),
+    rewriter: createRewriter(config.upstream.api, config.upstream.apiToken),
+    channels: new Channels(),
+    apiToken: config.upstream.apiToken,
     identityHeaders: config.identityHeaders,
     bodyLimit: listener.bodyLimit,
     messageLimit: listener.webSocketLimit,
@@ -104,6 +115,13 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
   for (const method of methods) {
     app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
   }
+  addOwnPages(app, methods, {
+    keys,
+    onRenewed: (session) => open.renew(session),
+    // A link that is opened later opens a session of its own.
+    onLoggedOut: ({ key, userId, sessionId }, before) =>
+      revoke({ contactCenter: key.contactCenter.name, userId, sessionId }, before),
+  })
   const proxy = {
     undici: upstream.dispatcher,
     httpMethods: methods,
@@ -141,14 +159,24 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
       const { exchange, decision } = begin(request, response, awaitUpgrade(socket, head))
       if (!admitted) exchange.refuse('overloaded')
       else if (!decision.allow) exchange.refuse(decision.reason)
+      else if (isOwn(decision.path)) exchange.refuse('not-found')
       else if (!isHandshake(request)) exchange.refuse('request-malformed')
       else exchange.forward(hostFor(upstream, decision.path).basePath + decision.path)
     },
+    revoke,
     async close(timeout) {
       await open.drain(timeout)
       await app.close()
       await upstream.dispatcher.destroy()
     },
+  }
+
+  /** `before`: when the last session was opened that this ends, in ms since the epoch. */
+  function revoke(revoked: Revoked, before = Number.POSITIVE_INFINITY): void {
+    const until = Date.now() + config.sessions.maxAge
+    const revocation = { ...revoked, before, until }
+    revocations.add(revocation)
+    open.revoke((session) => isRevokedBy(revocation, session))
   }
 
   /** From the request's bytes to the decision, for HTTP and upgrades alike. */

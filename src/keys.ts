@@ -1,7 +1,7 @@
 import { hkdfSync } from 'node:crypto'
 import jwt, { type FastifyJWTOptions } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
-import type { Jwt, Key } from './access/token.ts'
+import type { Codec, Jwt, Key } from './access/token.ts'
 import type { ContactCenter } from './settings/config.ts'
 
 /**
@@ -14,23 +14,18 @@ export async function createKeys(
 ): Promise<readonly Key[]> {
   const keys: Key[] = []
   for (const secret of contactCenter.secrets) {
-    // RFC 5869. A key of its own for sessions: no token is a session, and no session a token.
-    const derived = hkdfSync('sha256', secret, '', 'copilot-gateway session cookie', 32)
+    // RFC 5869. A key of its own for each use: nothing signed for one passes for another.
+    const derive = (use: string): Buffer =>
+      Buffer.from(hkdfSync('sha256', secret, '', `copilot-gateway session ${use}`, 32))
     const tokens = await createCodec(app, secret)
-    const sessions = await createCodec(app, Buffer.from(derived))
     keys.push({
       contactCenter,
       verifyToken: tokens.verify,
-      verifySession: sessions.verify,
-      signSession: sessions.sign,
+      cookie: await createCodec(app, derive('cookie')),
+      parameter: await createCodec(app, derive('parameter')),
     })
   }
   return keys
-}
-
-interface Codec {
-  readonly verify: (text: string) => Jwt | null
-  readonly sign: (claims: Readonly<Record<string, string | number>>) => string
 }
 
 async function createCodec(app: FastifyInstance, secret: Buffer): Promise<Codec> {

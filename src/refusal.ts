@@ -1,9 +1,10 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { denials, type Reason } from './access/decision.ts'
 import { type Framing, type Headers, ownHeaders } from './forward/response-headers.ts'
-import { pageCsp, refusalPage } from './refusal-page.ts'
+import { type Message, page, pageCsp, refusalPage } from './pages.ts'
 
-export interface Refusal {
+/** An answer of the gateway's own. */
+export interface Answer {
   readonly status: number
   readonly headers: Headers
   readonly body: string
@@ -13,7 +14,7 @@ export interface Refusal {
  * What the client gets to see of a refusal: a status, and nothing of the reason but whether a fresh
  * link would help. A page where HTML is accepted, else problem details (RFC 9457).
  */
-export function refusal(reason: Reason, framing: Framing, accept: string | undefined): Refusal {
+export function refusal(reason: Reason, framing: Framing, accept: string | undefined): Answer {
   const status = denials[reason]
   const { requestId } = framing
   const headers = ownHeaders(framing)
@@ -22,17 +23,34 @@ export function refusal(reason: Reason, framing: Framing, accept: string | undef
   if (status === 401) headers['www-authenticate'] = 'Bearer realm="copilot"'
   // RFC 9110 §10.2.3, in seconds
   if (status === 429 || status === 503) headers['retry-after'] = '30'
-  let body: string
   if (acceptsHtml(accept)) {
     const renew = reason === 'token-expired' || reason === 'token-too-old'
-    body = refusalPage(status, requestId, renew)
-    headers['content-type'] = 'text/html; charset=utf-8'
-    headers['content-security-policy'] = `${pageCsp}; frame-ancestors ${framing.frameAncestors}`
-  } else {
-    const title = STATUS_CODES[status] ?? ''
-    body = JSON.stringify({ type: 'about:blank', title, status, requestId })
-    headers['content-type'] = 'application/problem+json'
+    return html(status, headers, refusalPage(status, requestId, renew), framing)
   }
+  const title = STATUS_CODES[status] ?? ''
+  const body = JSON.stringify({ type: 'about:blank', title, status, requestId })
+  headers['content-type'] = 'application/problem+json'
+  headers['content-length'] = String(Buffer.byteLength(body))
+  return { status, headers, body }
+}
+
+/** A page that says something was done, to whoever looks and to the frames around it. */
+export function notice(
+  title: string,
+  text: string,
+  message: Message,
+  framing: Framing,
+  setCookies: readonly string[],
+): Answer {
+  const headers = ownHeaders(framing)
+  headers['cache-control'] = 'no-store'
+  if (setCookies.length > 0) headers['set-cookie'] = [...setCookies]
+  return html(200, headers, page(title, `<p>${text}</p>`, message), framing)
+}
+
+function html(status: number, headers: Headers, body: string, framing: Framing): Answer {
+  headers['content-type'] = 'text/html; charset=utf-8'
+  headers['content-security-policy'] = `${pageCsp}; frame-ancestors ${framing.frameAncestors}`
   headers['content-length'] = String(Buffer.byteLength(body))
   return { status, headers, body }
 }
@@ -45,14 +63,12 @@ function acceptsHtml(accept = ''): boolean {
   })
 }
 
-/** Answers with a refusal over HTTP/1.1, HTTP/2, or the socket of an upgrade. */
-export function refuse(
+/** Sends an answer over HTTP/1.1, HTTP/2, or the socket of an upgrade. */
+export function send(
   request: IncomingMessage,
   response: ServerResponse,
-  reason: Reason,
-  framing: Framing,
+  { status, headers, body }: Answer,
 ): void {
-  const { status, headers, body } = refusal(reason, framing, request.headers.accept)
   // A phrase of the upstream's that Node would not take is still there, and would fail this too.
   if (!('stream' in request)) response.statusMessage = ''
   response.writeHead(status, headers)

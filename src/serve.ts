@@ -6,7 +6,7 @@ import type { Reason } from './access/decision.ts'
 import { createGateway, type Gateway } from './gateway.ts'
 import type { Config } from './settings/config.ts'
 
-export interface Serving {
+export interface Serving extends Pick<Gateway, 'revoke'> {
   /** Where the gateway listens, as origins. */
   readonly addresses: readonly string[]
   /** Stops listening, ends what is under way within DRAIN_TIMEOUT, and is done. */
@@ -37,6 +37,7 @@ export async function serve(config: Config, log: Logger): Promise<Serving> {
   }
   return {
     addresses: [addressOf(server, config.listener.tls ? 'https' : 'http')],
+    revoke: gateway.revoke,
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
       await gateway.close(config.drainTimeout)

@@ -15,6 +15,7 @@ const needed = {
   JWT_SECRET: `hex:${secret}`,
   FRAME_ANCESTORS: 'cc.example',
   REQUIRE_EXP: 'true',
+  COPILOT_API_TOKEN: 'the-api-token-of-the-backend',
 }
 const who = ['--user', 'U', '--session', 'S', '--url-token', 'T'] as const
 type Env = Readonly<Record<string, string>>
@@ -76,7 +77,9 @@ t.test('check says what every setting is and shows no secret', async (t) => {
   t.match(stdout, /^PORT +8080$/m)
   t.match(stdout, /^TLS_CERT_FILE +none$/m)
   t.match(stdout, /^JWT_SECRET \(secret 2 of 2\) looks like hex/m, 'the warnings')
+  t.match(stdout, /^COPILOT_API_TOKEN +28 characters$/m)
   t.notMatch(stdout, secret)
+  t.notMatch(stdout, needed.COPILOT_API_TOKEN)
   const calm = await run(['check'], { ...needed, FRAME_ANCESTORS: "'none'" })
   t.match(calm.stdout, /^FRAME_ANCESTORS +'none'$/m)
   t.match(calm.stdout, /^PUBLIC_URL +from Host$/m)

@@ -59,7 +59,7 @@ t.test('a secret is its bytes, whatever they are or look like', async (t) => {
     const changed = Buffer.from(bytes)
     changed[0] = (changed[0] ?? 0) ^ 1
     t.equal(key.verifyToken(signed(changed)), null, `${name}: one bit off`)
-    t.strictSame(key.verifySession(key.signSession(session))?.payload, session, `${name}: session`)
+    t.strictSame(key.cookie.verify(key.cookie.sign(session))?.payload, session, `${name}: session`)
   }
 })
 
@@ -95,7 +95,7 @@ t.test('what a secret did not sign is null, never an exception', async (t) => {
   ]
   for (const text of texts) {
     t.equal(key.verifyToken(text), null, `token ${JSON.stringify(text.slice(0, 40))}`)
-    t.equal(key.verifySession(text), null, `session ${JSON.stringify(text.slice(0, 40))}`)
+    t.equal(key.cookie.verify(text), null, `session ${JSON.stringify(text.slice(0, 40))}`)
   }
   t.match(key.verifyToken(signed(secret)), { payload: claims }, 'and the next one is read')
 })
@@ -131,14 +131,14 @@ t.test('tokens and sessions are signed by different keys', async (t) => {
   const keys = await keysOf(secret, other)
   const [key, second] = keys
   if (key === undefined || second === undefined) throw new Error('no keys')
-  const value = key.signSession(session)
-  t.strictSame(key.verifySession(value)?.payload, session, 'with what was signed and no more')
-  t.match(key.verifySession(value)?.header, { alg: 'HS256' })
+  const value = key.cookie.sign(session)
+  t.strictSame(key.cookie.verify(value)?.payload, session, 'with what was signed and no more')
+  t.match(key.cookie.verify(value)?.header, { alg: 'HS256' })
   for (const each of keys) t.equal(each.verifyToken(value), null, 'a session is no token')
-  t.equal(second.verifySession(value), null, 'nor a session by another secret')
+  t.equal(second.cookie.verify(value), null, 'nor a session by another secret')
   for (const each of keys) {
     for (const text of [jwt(claims), jwt(session), signed(other), jwt(session, { key: other })]) {
-      t.equal(each.verifySession(text), null, 'a token is no session')
+      t.equal(each.cookie.verify(text), null, 'a token is no session')
     }
   }
   t.match(key.verifyToken(jwt(claims)), { payload: claims })
@@ -152,8 +152,8 @@ t.test('tokens and sessions are signed by different keys', async (t) => {
 
 t.test('any replica reads the sessions of another', async (t) => {
   const [one, two] = [await keyOf(secret), await keyOf(secret)]
-  t.strictSame(two.verifySession(one.signSession(session))?.payload, session)
-  t.equal(one.signSession(session), two.signSession(session), 'and signs them alike')
+  t.strictSame(two.cookie.verify(one.cookie.sign(session))?.payload, session)
+  t.equal(one.cookie.sign(session), two.cookie.sign(session), 'and signs them alike')
 })
 
 t.test('keys stand in the order of their secrets, each for the contact center', async (t) => {

@@ -373,6 +373,8 @@ export async function createGate(
     tokens: { requireExp: false, maxAge: null, clockTolerance: 5000 },
     sessions: { maxAge: 12 * 3_600_000, outliveToken: false },
     forwardAuth: true,
+    publicPaths: { exact: new Set(), prefixes: [] },
+    isRevoked: () => false,
     ...changes,
   }
 }

@@ -14,6 +14,9 @@ export const denials = {
   'token-conflict': 400,
   'claim-mismatch': 403,
   'claim-missing': 403,
+  'session-revoked': 403,
+  'session-mismatch': 403,
+  'not-found': 404,
   'request-malformed': 400,
   'request-timeout': 408,
   'body-too-large': 413,
@@ -22,6 +25,7 @@ export const denials = {
   'rate-limited': 429,
   overloaded: 503,
   'upstream-unreachable': 502,
+  'upstream-unreadable': 502,
   'upstream-timeout': 504,
 } as const
 
@@ -55,9 +59,11 @@ export interface Grant {
   /** The Authorization header; null for none, and where it must not be forwarded. */
   readonly authorization: string | null
   readonly subject: Subject
-  /** When the last of the sessions it may act for ends, in ms since the epoch. */
-  readonly end: number
-  /** Whether a token opened the session: no cookie had proven it before. */
+  /** All that it may act for; none where the path is public. */
+  readonly sessions: readonly Session[]
+  /** The session that a token opened; null where what had been proven before was enough. */
+  readonly opened: Session | null
+  /** Whether no cookie had proven the opened session before. */
   readonly isNew: boolean
   /** The one session that the request acts for; null where it may act for several. */
   readonly session: Session | null

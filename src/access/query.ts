@@ -6,6 +6,7 @@ export interface Query {
   readonly sessionId: string | null
   readonly URLToken: string | null
   readonly auth: string | null
+  readonly copilotSession: string | null
 }
 
 const names = ['userId', 'sessionId', 'URLToken', 'auth', 'copilotSession'] as const

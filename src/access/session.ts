@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Query } from './query.ts'
-import type { Claims, Key } from './token.ts'
+import type { Claims, Codec, Key } from './token.ts'
 
-/** What a cookie proves: that a token for these ids was let in, and until when that holds. */
+/**
+ * What a cookie or a `copilotSession` proves: that a token for these ids was let in, and until when
+ * that holds.
+ */
 export interface Session {
   readonly key: Key
   readonly userId: string
@@ -56,14 +59,26 @@ export function splitCookies(header: string): Cookies {
 /** The sessions that the cookies prove; what is invalid or has ended proves none. */
 export function readSessions(cookies: Cookies, keys: readonly Key[], now: number): Session[] {
   return cookies.own.flatMap(([, value]) => {
-    const session = readSession(value, keys)
+    const session = read(value, keys, cookie)
     return session !== null && now < session.end ? [session] : []
   })
 }
 
-function readSession(value: string, keys: readonly Key[]): Session | null {
+/** The session that a `copilotSession` proves or, if it has ended, proved; null for none. */
+export function readParameter(value: string, keys: readonly Key[]): Session | null {
+  return read(value, keys, (key) => key.parameter)
+}
+
+/** A `copilotSession` for the one session: a credential where browsers keep no cookies. */
+export function signParameter(session: Session): string {
+  return session.key.parameter.sign(claimsOf(session))
+}
+
+const cookie = (key: Key): Codec => key.cookie
+
+function read(value: string, keys: readonly Key[], codecOf: (key: Key) => Codec): Session | null {
   for (const key of keys) {
-    const claims = key.verifySession(value)?.payload
+    const claims = codecOf(key).verify(value)?.payload
     if (claims === undefined) continue
     const { u, s, t, i, e } = claims
     if (typeof u !== 'string' || typeof s !== 'string' || typeof t !== 'string') return null
@@ -93,8 +108,18 @@ export function openSession(
   }
 }
 
-/** Whether whatever the query names of the three ids is this session's. */
-export function names(session: Session, query: Query): boolean {
+// Short names: the cookies of twenty sessions have to fit what a proxy in front accepts.
+function claimsOf({ userId, sessionId, urlTokenHash, start, end }: Session): Claimed {
+  return { u: userId, s: sessionId, t: urlTokenHash, i: start, e: end }
+}
+
+type Claimed = Readonly<Record<'u' | 's' | 't', string> & Record<'i' | 'e', number>>
+
+/** What a request or an event may name of a session; null where it does not. */
+export type Named = Pick<Query, 'userId' | 'sessionId' | 'URLToken'>
+
+/** Whether whatever is named of the three ids is this session's. */
+export function names(session: Session, query: Named): boolean {
   return (
     (query.userId === null || query.userId === session.userId) &&
     (query.sessionId === null || query.sessionId === session.sessionId) &&
@@ -123,10 +148,10 @@ export function keepSession(
   keys: readonly Key[],
   now: number,
 ): string[] {
-  const { key, userId, sessionId, urlTokenHash, start, end } = session
+  const { key, userId, sessionId, end } = session
   const identity = JSON.stringify([key.contactCenter.name, userId, sessionId, URLToken])
   const name = prefix + createHash('sha256').update(identity).digest('base64url').slice(0, 16)
-  const value = key.signSession({ u: userId, s: sessionId, t: urlTokenHash, i: start, e: end })
+  const value = key.cookie.sign(claimsOf(session))
   const maxAge = Math.ceil((end - now) / 1000)
   const lines = [`${name}=${value}; ${attributes}${maxAge}`]
 
@@ -134,7 +159,7 @@ export function keepSession(
   let bytes = name.length + value.length
   const newestFirst = cookies.own
     .filter(([other]) => other !== name)
-    .map(([other, text]) => ({ other, text, start: readSession(text, keys)?.start ?? 0 }))
+    .map(([other, text]) => ({ other, text, start: read(text, keys, cookie)?.start ?? 0 }))
     // Browsers send the older ones first (RFC 6265 §5.4).
     .reverse()
     .sort((a, b) => b.start - a.start)
@@ -142,9 +167,34 @@ export function keepSession(
     count += 1
     bytes += other.length + text.length
     if (count <= most.cookies && bytes <= most.bytes) continue
-    lines.push(`${other}=; ${attributes}0`)
+    lines.push(endCookie(other))
   }
   return lines
+}
+
+/** Set-Cookie lines that end every session of this browser. */
+export function endSessions(cookies: Cookies): string[] {
+  return [...new Set(cookies.own.map(([name]) => name))].map(endCookie)
+}
+
+function endCookie(name: string): string {
+  return `${name}=; ${attributes}0`
+}
+
+/** Whether two proofs are of one session; they may end at different times. */
+export function isSame(one: Session, other: Session): boolean {
+  return (
+    one.key.contactCenter.name === other.key.contactCenter.name &&
+    one.userId === other.userId &&
+    one.sessionId === other.sessionId &&
+    one.urlTokenHash === other.urlTokenHash
+  )
+}
+
+/** The one session that several proofs may be of, as the one that lasts longest tells it. */
+export function only([first, ...others]: readonly Session[]): Session | null {
+  if (first === undefined || !others.every((other) => isSame(first, other))) return null
+  return others.reduce((longest, one) => (one.end > longest.end ? one : longest), first)
 }
 
 function hash(text: string): string {

@@ -6,9 +6,16 @@ export interface Key {
   readonly contactCenter: ContactCenter
   /** The JWT's header and claims, if this secret signed it with HS256; else null. */
   readonly verifyToken: (token: string) => Jwt | null
-  /** The claims of a session cookie that this key signed; else null. */
-  readonly verifySession: (value: string) => Jwt | null
-  readonly signSession: (claims: Readonly<Record<string, string | number>>) => string
+  /** What a session cookie holds, and what a `copilotSession`: neither passes for the other. */
+  readonly cookie: Codec
+  readonly parameter: Codec
+}
+
+/** Signs and verifies the gateway's own JWTs with a key of their own. */
+export interface Codec {
+  /** The header and claims of what was signed here; else null. */
+  readonly verify: (text: string) => Jwt | null
+  readonly sign: (claims: Readonly<Record<string, string | number>>) => string
 }
 
 export interface Jwt {

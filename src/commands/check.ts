@@ -22,11 +22,13 @@ export function check(): 0 | 1 {
 function show(config: Config): Readonly<Record<string, string>> {
   const { secrets, frameAncestors } = config.contactCenter
   // No fingerprint: whoever sees one can try out guesses at a weak secret.
+  const { apiToken } = config.upstream
   const lengths = secrets.map((secret) => `${secret.length} bytes`).join(', ')
   return {
     [settings.copilotUrl.name]: config.upstream.page.href,
     [settings.copilotApiUrl.name]: config.upstream.api.origin,
     [settings.jwtSecret.name]: `${secrets.length} (${lengths})`,
+    [settings.copilotApiToken.name]: apiToken === null ? 'none' : `${apiToken.length} characters`,
     [settings.frameAncestors.name]: frameAncestors.join(' ') || "'none'",
     ...(config.publicOrigins && { [settings.publicUrl.name]: config.publicOrigins.join(' ') }),
   }

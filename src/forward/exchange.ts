@@ -1,26 +1,36 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { constants, Http2ServerResponse } from 'node:http2'
 import type { Duplex } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import { TLSSocket } from 'node:tls'
 import type { Dispatcher } from 'undici'
-import type { Decision, Reason } from '../access/decision.ts'
+import type { Decision, Grant, Reason, Subject } from '../access/decision.ts'
+import { Lease } from '../access/lease.ts'
+import { configPath, isSocketIo } from '../access/paths.ts'
+import { signParameter } from '../access/session.ts'
 import type { Client } from '../client.ts'
 import type { Audit, AuditEvent, Ending } from '../observe/audit.ts'
-import { countsAsRefusal, refuse } from '../refusal.ts'
+import { type Answer, countsAsRefusal, refusal, send } from '../refusal.ts'
 import type { Refusals } from '../state/refusals.ts'
 import { earlyHints, head101, responseTrailers } from './answer.ts'
-import {
-  acceptsHandshake,
-  extensionsAllowed,
-  type Upgrade,
-  withoutExtensions,
-} from './handshake.ts'
+import { type ClientFrames, ReadFrames, UnreadFrames } from './client-frames.ts'
+import { acceptsHandshake, extensionsAllowed, type Upgrade } from './handshake.ts'
 import type { Open, OpenExchanges } from './open.ts'
 import { Relay } from './relay.ts'
 import { RequestBody } from './request-body.ts'
-import { requestHeaders } from './request-headers.ts'
+import { requestHeaders, withoutHeader } from './request-headers.ts'
 import { type Framing, type Headers, responseHeaders } from './response-headers.ts'
+import {
+  asRewritten,
+  forReadableAnswer,
+  kindOf,
+  type Reader,
+  type Rewriter,
+  readAnswer,
+} from './rewrite.ts'
+import { ChannelReader, type Channels, isReadable } from './socket-io.ts'
 import { hostFor, type Upstream } from './upstream.ts'
+import { WholeAnswer } from './whole-answer.ts'
 
 /** What all exchanges of a gateway share. Sizes in bytes, times in ms. */
 export interface Carrier {
@@ -28,6 +38,10 @@ export interface Carrier {
   readonly open: OpenExchanges
   readonly audit: Audit
   readonly refusals: Refusals
+  readonly rewriter: Rewriter
+  readonly channels: Channels
+  /** The backend's API token, for the sockets that are let in; null where they bring it. */
+  readonly apiToken: string | null
   readonly identityHeaders: boolean
   readonly bodyLimit: number
   readonly messageLimit: number
@@ -53,7 +67,7 @@ const unwantedTimeout = 5000
  * undici, straight into the raw response. An upgrade differs only in what a 101 becomes.
  */
 export class Exchange implements Open, Dispatcher.DispatchHandler {
-  deadline: number
+  readonly lease: Lease
   readonly #carrier: Carrier
   readonly #decided: Decided
   readonly #request: IncomingMessage
@@ -61,13 +75,18 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   readonly #upgrade: Upgrade | null
   readonly #body: RequestBody
   readonly #start = Date.now()
-  readonly #end: number
+  /** When the side that it waits for has kept it waiting for long enough. */
+  #patience: number
   /** Which side the exchange waits for. */
   #waitsFor: 'client' | 'upstream' = 'client'
   /** An event stream: no deadline but its session's. */
   #endless = false
   #dispatch: (() => void) | null = null
   #controller: Dispatcher.DispatchController | null = null
+  /** Reads what the client says on Copilot's channel; null elsewhere. */
+  #channel: ChannelReader | null = null
+  /** The answer, while it is read before it goes on. */
+  #whole: WholeAnswer | null = null
   #retried = false
   /** The upstream has nothing more to say, or will not be heard. */
   #finished = false
@@ -75,6 +94,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #reason: Reason | null = null
   #ended: Ending | null = null
   #error: string | null = null
+  #hint: string | null
 
   constructor(
     carrier: Carrier,
@@ -88,9 +108,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#response = response
     this.#upgrade = upgrade
     this.#decided = decided
-    this.#end = decided.decision.allow ? decided.decision.end : Number.POSITIVE_INFINITY
-    this.deadline = this.#start + carrier.idleTimeout
-    this.#body = new RequestBody(request, carrier.bodyLimit, {
+    this.#hint = decided.hint
+    const { decision } = decided
+    this.lease = new Lease(decision.allow ? decision.sessions : [])
+    this.#patience = this.#start + carrier.idleTimeout
+    const isChannel = decision.path !== null && isSocketIo(decision.path)
+    // A poll's body is held until it has been read, as a message of a socket is.
+    const limit = isChannel ? Math.min(carrier.bodyLimit, carrier.messageLimit) : carrier.bodyLimit
+    this.#body = new RequestBody(request, limit, {
       onWaiting: (side) => this.#waitFor(side),
       onTooLarge: () => this.#giveUp('body-too-large', 'client'),
       onSettled: () => this.#bodySettled(),
@@ -102,14 +127,31 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     if (isHttp2(response)) response.stream.once('finish', () => this.#abandon())
   }
 
+  get decision(): Decision {
+    return this.#decided.decision
+  }
+
+  get framing(): Framing {
+    return this.#decided.framing
+  }
+
+  get deadline(): number {
+    return Math.min(this.#patience, this.lease.end)
+  }
+
   /** Answers with a refusal, whatever was under way. */
   refuse(reason: Reason): void {
-    this.#abandon()
-    const { ip } = this.#decided.client
-    const limited = countsAsRefusal(reason) && this.#carrier.refusals.count(ip, Date.now())
+    const { client, framing } = this.#decided
+    const limited = countsAsRefusal(reason) && this.#carrier.refusals.count(client.ip, Date.now())
     this.#reason = limited ? 'rate-limited' : reason
+    this.answer(refusal(this.#reason, framing, this.#request.headers.accept))
+  }
+
+  /** Answers in the upstream's place. */
+  answer(answer: Answer): void {
+    this.#abandon()
     this.#waitFor('client')
-    refuse(this.#request, this.#response, this.#reason, this.#decided.framing)
+    send(this.#request, this.#response, answer)
   }
 
   /** The rest of the request is no HTTP. Whether there was still time to say so. */
@@ -128,28 +170,47 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.refuse(grant.allow ? 'body-too-large' : grant.reason)
       return
     }
+    if (isSocketIo(grant.path) && !this.#enterChannel(grant)) {
+      this.refuse('session-mismatch')
+      return
+    }
     const { origin } = hostFor(upstream, grant.path)
-    const { rawHeaders } = this.#request
+    const { method = '', rawHeaders } = this.#request
     const headers = requestHeaders(rawHeaders, grant, client, origin, identityHeaders)
     const options = {
       origin,
       path: grant.query === '' ? path : `${path}?${grant.query}`,
-      method: this.#request.method ?? '',
-      headers: extensionsAllowed(grant.path) ? headers : withoutExtensions(headers),
-      upgrade: this.#upgrade === null ? null : 'websocket',
+      method,
     }
     this.#waitFor('upstream')
+    if (this.#upgrade !== null) {
+      const offered = extensionsAllowed(grant.path)
+        ? headers
+        : withoutHeader(headers, 'sec-websocket-extensions')
+      this.#send({ ...options, headers: offered, upgrade: 'websocket', body: null })
+      return
+    }
     const body = this.#body.read()
     if (body !== null && this.#request.headers.expect?.toLowerCase() === '100-continue') {
       this.#response.writeContinue()
     }
-    this.#dispatch = () => upstream.dispatcher.dispatch({ ...options, body }, this)
-    this.#dispatch()
+    const readable = forReadableAnswer(headers, method, grant.path)
+    if (body === null || this.#channel === null) {
+      this.#send({ ...options, headers: [...readable], body })
+      return
+    }
+    // Whoever ends the stream knows why.
+    buffer(body).then(
+      (bytes) =>
+        this.#sendPoll(bytes, { ...options, headers: withoutHeader(headers, 'content-length') }),
+      () => {},
+    )
   }
 
   onDeadline(now: number): void {
     if (this.#finished) this.cut()
-    else if (now >= this.#end) this.#giveUp('token-expired', 'session-expired')
+    else if (this.lease.revoked) this.#giveUp('session-revoked', 'session-revoked')
+    else if (now >= this.lease.end) this.#giveUp('token-expired', 'session-expired')
     else if (this.#waitsFor === 'client') this.#giveUp('request-timeout', 'client-timeout')
     else this.#giveUp('upstream-timeout', 'upstream-timeout')
   }
@@ -183,15 +244,20 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     const answer = this.#answerHeaders(controller)
-    if (isHttp2(response)) {
-      response.writeHead(status, answer)
-    } else {
-      if (this.#carrier.open.draining || this.#upgrade !== null) answer['connection'] = 'close'
-      response.writeHead(status, phrase(message), answer)
-    }
-    this.#endless = /^text\/event-stream\b/i.test(String(headers['content-type']))
+    const { path } = this.#decided.decision
+    const kind = kindOf(path ?? '', String(answer['content-type'] ?? ''))
+    const bodiless = this.#request.method === 'HEAD' || status === 204 || status === 304
     this.#waitFor('upstream')
-    if (this.#request.method === 'HEAD' || status === 204 || status === 304) {
+    if (kind !== null && !bodiless) {
+      this.#whole = new WholeAnswer(kind, status, message, answer)
+      if (!this.#whole.isReadable) this.#passUnread(controller, this.#whole)
+      return
+    }
+    if (kind !== null && status !== 304) asRewritten(answer, null)
+    this.#endless = /^text\/event-stream\b/i.test(String(answer['content-type']))
+    this.#waitFor('upstream')
+    this.#writeHead(status, message, answer)
+    if (bodiless) {
       // HTTP/2 ends such a stream by itself; an end from here makes both alike.
       this.#finish()
     } else if (isHttp2(response)) {
@@ -205,24 +271,22 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#finished) return
     this.#waitFor('upstream')
-    if (this.#response.write(chunk)) return
-    controller.pause()
-    this.#waitFor('client')
-    this.#response.once('drain', () => {
-      this.#waitFor('upstream')
-      controller.resume()
-    })
+    if (this.#whole !== null) {
+      if (!this.#whole.add(chunk)) this.#passUnread(controller, this.#whole)
+      return
+    }
+    this.#write(controller, chunk)
   }
 
-  onResponseEnd(_: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+  onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     if (this.#finished) return
     if (this.#carrier.upstream.isResetting()) {
       this.#giveUp('upstream-unreachable', 'upstream')
-      return
+    } else if (this.#whole === null) {
+      this.#end(trailers)
+    } else {
+      void this.#passRead(controller, this.#whole, trailers)
     }
-    const kept = responseTrailers(trailers)
-    if (kept !== null) this.#response.addTrailers(kept)
-    this.#finish()
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
@@ -255,20 +319,24 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#giveUp('upstream-unreachable', 'upstream')
       return
     }
-    const { open, messageLimit } = this.#carrier
+    const { open, messageLimit: limit } = this.#carrier
     const { socket } = this.#upgrade
+    const channel = this.#channel
     this.#finished = true
     this.#response.detachSocket(this.#request.socket)
     this.#audit({ status: 101, socket: 'open' })
     socket.write(head101(this.#answerHeaders(controller)), 'latin1')
     const relay = new Relay(socket, upstream, this.#upgrade.take(), {
-      messageLimit,
-      extensions,
-      end: this.#end,
-      onEnd: (ended, code) => {
+      lease: this.lease,
+      readClient: (onClose): ClientFrames =>
+        channel === null
+          ? new UnreadFrames({ limit, extensions, onClose })
+          : new ReadFrames(channel, { limit, onClose }),
+      onEnd: (ended, close) => {
         open.delete(relay)
         this.#ended = ended
-        this.#audit({ status: 101, socket: 'close', ...(code === null ? {} : { code }) })
+        this.#error = close?.error ?? null
+        this.#audit({ status: 101, socket: 'close', ...(close && { code: close.code }) })
       },
     })
     open.add(relay)
@@ -279,8 +347,123 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#waitsFor = side
     const { idleTimeout, upstreamTimeout } = this.#carrier
     const wait = side === 'client' ? idleTimeout : upstreamTimeout
-    const idle = this.#endless ? Number.POSITIVE_INFINITY : Date.now() + wait
-    this.deadline = Math.min(idle, this.#end)
+    this.#patience = this.#endless ? Number.POSITIVE_INFINITY : Date.now() + wait
+  }
+
+  /** Whether the request may speak on Copilot's channel: readably, and for the channel's own session. */
+  #enterChannel({ query }: Grant): boolean {
+    const channel = this.#carrier.channels.of(query)
+    if (!isReadable(query, this.#upgrade !== null || this.#body.exists)) return false
+    if (channel.session !== null && !this.lease.belongTo(channel.session)) return false
+    channel.session ??= this.lease.session
+    this.#channel = new ChannelReader(channel, this.lease, this.#carrier.apiToken)
+    return true
+  }
+
+  #send(options: Dispatcher.DispatchOptions): void {
+    this.#dispatch = () => this.#carrier.upstream.dispatcher.dispatch(options, this)
+    this.#dispatch()
+  }
+
+  #sendPoll(bytes: Buffer, options: Dispatcher.DispatchOptions): void {
+    if (this.#finished) return
+    const encoded = this.#request.headers['content-encoding'] !== undefined
+    const verdict = encoded ? null : this.#channel?.readPoll(bytes)
+    if (verdict?.pass) {
+      this.#send({ ...options, body: verdict.rewritten ?? bytes })
+    } else {
+      this.#error = verdict?.problem ?? 'unreadable-event'
+      this.refuse('session-mismatch')
+    }
+  }
+
+  #write(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#response.write(chunk)) return
+    controller.pause()
+    this.#waitFor('client')
+    this.#response.once('drain', () => {
+      this.#waitFor('upstream')
+      controller.resume()
+    })
+  }
+
+  #writeHead(status: number, message: string, headers: Headers): void {
+    const response = this.#response
+    if (isHttp2(response)) {
+      response.writeHead(status, headers)
+      return
+    }
+    if (this.#carrier.open.draining || this.#upgrade !== null) headers['connection'] = 'close'
+    response.writeHead(status, phrase(message), headers)
+  }
+
+  /** An answer that can't be read goes on as it is, where nothing in it has to be kept back. */
+  #passUnread(controller: Dispatcher.DispatchController, whole: WholeAnswer): void {
+    if (this.#carrier.rewriter.strict) {
+      this.#error = 'UNREADABLE'
+      this.#giveUp('upstream-unreadable', 'upstream')
+      return
+    }
+    this.#whole = null
+    this.#writeHead(whole.status, whole.message, whole.headers)
+    this.#write(controller, Buffer.concat(whole.chunks))
+  }
+
+  async #passRead(
+    controller: Dispatcher.DispatchController,
+    whole: WholeAnswer,
+    trailers: IncomingHttpHeaders,
+  ): Promise<void> {
+    const { status, message, headers, kind } = whole
+    const body = Buffer.concat(whole.chunks)
+    const text = await readAnswer(body, headers)
+    if (this.#finished) return
+    if (text === null) {
+      this.#passUnread(controller, whole)
+      if (!this.#finished) this.#end(trailers)
+      return
+    }
+    const reader = this.#reader()
+    const rewritten = this.#carrier.rewriter.rewrite(text, kind, reader)
+    if (
+      reader.path === configPath &&
+      status === 200 &&
+      !(rewritten ?? text).includes(reader.origin)
+    ) {
+      this.#hint = 'config.js does not name COPILOT_API_URL: the socket goes past the gateway'
+    }
+    if (rewritten === null) {
+      this.#writeHead(status, message, headers)
+      this.#response.write(body)
+    } else if (this.#isPublic) {
+      this.refuse('token-missing')
+      return
+    } else {
+      const changed = Buffer.from(rewritten, 'latin1')
+      asRewritten(headers, changed.length)
+      this.#writeHead(status, message, headers)
+      this.#response.write(changed)
+    }
+    this.#end(trailers)
+  }
+
+  #reader(): Reader {
+    const { decision, origin } = this.#decided
+    const session = decision.allow ? decision.session : null
+    const copilotSession = session === null ? null : signParameter(session)
+    return { origin, path: decision.path ?? '', copilotSession }
+  }
+
+  /** Whether nothing was proven, since nothing had to be. */
+  get #isPublic(): boolean {
+    const { decision } = this.#decided
+    return decision.allow && decision.sessions.length === 0
+  }
+
+  #end(trailers: IncomingHttpHeaders): void {
+    const kept = responseTrailers(trailers)
+    if (kept !== null) this.#response.addTrailers(kept)
+    this.#finish()
   }
 
   /** Refuses where the client has had no answer yet, else cuts it short: it must not look whole. */
@@ -316,6 +499,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       origin,
       upstreamOrigins: [host.origin, upstream.page.origin, upstream.api.origin],
       basePath: host.basePath,
+      isPublic: this.#isPublic,
     })
   }
 
@@ -337,7 +521,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#carrier.open.delete(this)
       return
     }
-    this.deadline = Date.now() + unwantedTimeout
+    this.#patience = Date.now() + unwantedTimeout
     // RFC 9113 §8.1: the answer was whole, the rest of the request isn't needed.
     if (isHttp2(this.#response)) this.#response.stream.close(constants.NGHTTP2_NO_ERROR)
     // Node forgets a request that was answered before it was read: only its connection tells.
@@ -355,7 +539,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   #audit(event: Pick<AuditEvent, 'status' | 'socket' | 'code'>): void {
-    const { decision, client, hint } = this.#decided
+    const { decision, client } = this.#decided
+    const hint = this.#hint
     const reason = this.#reason ?? (decision.allow ? null : decision.reason)
     this.#carrier.audit(
       {
@@ -370,9 +555,18 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
         ...event,
       },
       client,
-      decision.subject,
+      this.#subject(),
       this.#start,
     )
+  }
+
+  /** Events may have told which of the sessions it is. */
+  #subject(): Subject {
+    const { subject } = this.#decided.decision
+    const session = this.lease.session
+    if (session === null) return subject
+    const { key, userId, sessionId } = session
+    return { contactCenter: key.contactCenter, userId, sessionId }
   }
 }
 

@@ -47,22 +47,36 @@ export class FrameWalker {
   }
 }
 
-function headerLength(second: number): number {
+/** Of the header with this second byte, with its mask. */
+export function headerLength(second: number): number {
   const length = second & 0x7f
   return 2 + (length === 127 ? 8 : length === 126 ? 2 : 0) + (second & 0x80 ? 4 : 0)
 }
 
-function payloadLength(header: Buffer): number {
-  const length = (header[1] ?? 0) & 0x7f
-  if (length === 127) return Number(header.readBigUInt64BE(2))
-  return length === 126 ? header.readUInt16BE(2) : length
+/** Of the frame whose header begins at an offset. */
+export function payloadLength(header: Buffer, at = 0): number {
+  const length = (header[at + 1] ?? 0) & 0x7f
+  if (length === 127) return Number(header.readBigUInt64BE(at + 2))
+  return length === 126 ? header.readUInt16BE(at + 2) : length
 }
 
 /** A close frame (RFC 6455 §5.5.1); masked, as a client sends it, towards the upstream. */
 export function closeFrame(code: number, reason: string, masked: boolean): Buffer {
   const payload = Buffer.concat([Buffer.from([code >> 8, code & 0xff]), Buffer.from(reason)])
-  if (!masked) return Buffer.concat([Buffer.from([0x88, payload.length]), payload])
+  return masked
+    ? clientFrame(0x8, payload)
+    : Buffer.concat([Buffer.from([0x88, payload.length]), payload])
+}
+
+/** A whole message in one frame as a client sends it. */
+export function clientFrame(opcode: number, payload: Buffer): Buffer {
+  const { length } = payload
+  const extended = length > 0xffff ? 8 : length > 125 ? 2 : 0
+  const header = Buffer.alloc(2 + extended)
+  header[0] = 0x80 | opcode
+  header[1] = 0x80 | (extended === 8 ? 127 : extended === 2 ? 126 : length)
+  if (extended === 8) header.writeBigUInt64BE(BigInt(length), 2)
+  if (extended === 2) header.writeUInt16BE(length, 2)
   const mask = randomBytes(4)
-  const hidden = payload.map((byte, i) => byte ^ (mask[i % 4] ?? 0))
-  return Buffer.concat([Buffer.from([0x88, 0x80 | payload.length]), mask, hidden])
+  return Buffer.concat([header, mask, payload.map((byte, i) => byte ^ (mask[i & 3] ?? 0))])
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { decode } from '../access/target.ts'
+import { isSocketIo } from '../access/paths.ts'
 
 /** A client that waits for its 101. */
 export interface Upgrade {
@@ -54,17 +54,6 @@ export function isHandshake({ method, httpVersion, headers }: IncomingMessage): 
 /** Copilot's own socket is one whose messages the gateway has to be able to read. */
 export function extensionsAllowed(path: string): boolean {
   return !isSocketIo(path)
-}
-
-/** Whether a path is Copilot's own socket.io channel, as a router that decodes it reads it. */
-export function isSocketIo(path: string): boolean {
-  return decode(path)?.startsWith('/socket.io/') ?? false
-}
-
-/** Request headers, names and values in turn, without an offer of extensions. */
-export function withoutExtensions(headers: readonly string[]): string[] {
-  const nameOf = (i: number): string | undefined => headers[i - (i % 2)]?.toLowerCase()
-  return headers.filter((_, i) => nameOf(i) !== 'sec-websocket-extensions')
 }
 
 /** Whether a 101 answers this very handshake (RFC 6455 §4.1), and agrees on nothing it must not. */

@@ -1,5 +1,9 @@
+import type { Lease } from '../access/lease.ts'
+import type { Session } from '../access/session.ts'
+
 /** A request or a socket that is under way. */
 export interface Open {
+  readonly lease: Lease
   /** When it has waited long enough or its session ends, in ms since the epoch. */
   readonly deadline: number
   /** Called once the deadline has passed, until the deadline moves or it ends. */
@@ -35,6 +39,16 @@ export class OpenExchanges {
   delete(one: Open): void {
     this.#open.delete(one)
     if (this.#open.size === 0) this.#emptied?.()
+  }
+
+  /** A session was opened anew: what is open of it lasts as long. */
+  renew(session: Session): void {
+    for (const { lease } of this.#open) lease.renew(session)
+  }
+
+  /** Sessions were ended before their time: what acts for them alone ends within a second. */
+  revoke(ends: (session: Session) => boolean): void {
+    for (const { lease } of this.#open) lease.revoke(ends)
   }
 
   /** Resolves when nothing is under way any more; what is left after `timeout` ms is cut. */

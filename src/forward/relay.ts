@@ -1,29 +1,18 @@
 import type { Duplex } from 'node:stream'
+import type { Lease } from '../access/lease.ts'
 import type { Ending } from '../observe/audit.ts'
+import type { ClientFrames } from './client-frames.ts'
+import { type Close, closes } from './close.ts'
 import { closeFrame, FrameWalker } from './frames.ts'
 import type { Open } from './open.ts'
 
 export interface RelayOptions {
-  /** Bytes of a client's message; over that the socket closes with 1009. */
-  readonly messageLimit: number
-  /** Whether frames may have reserved bits: no extension was agreed where they may not. */
-  readonly extensions: boolean
-  /** When the socket's session ends, in ms since the epoch. */
-  readonly end: number
-  /** Called once, when both sides are gone. */
-  readonly onEnd: (ended: Ending, code: number | null) => void
+  readonly lease: Lease
+  /** What may pass of the client's side; `onClose` is to be called at its close frame. */
+  readonly readClient: (onClose: () => void) => ClientFrames
+  /** Called once, when both sides are gone; `close` is the gateway's own. */
+  readonly onEnd: (ended: Ending, close: Close | null) => void
 }
-
-interface Close {
-  readonly ended: Ending
-  readonly code: number
-  readonly reason: string
-}
-
-const sessionExpired: Close = { ended: 'session-expired', code: 1008, reason: 'session-expired' }
-const draining: Close = { ended: 'drain', code: 1012, reason: 'draining' }
-const tooLarge: Close = { ended: 'message-too-large', code: 1009, reason: 'message-too-large' }
-const reservedBit: Close = { ended: 'protocol-error', code: 1002, reason: 'reserved-bit' }
 
 /** For the gateway's own close: the server side's next frame boundary, then the peer's answer. */
 const closeTimeout = 1000
@@ -32,20 +21,18 @@ const lingerTimeout = 10_000
 
 /** A WebSocket in both directions, byte for byte, each side no faster than the other reads. */
 export class Relay implements Open {
-  deadline: number
+  readonly lease: Lease
   readonly #client: Duplex
   readonly #upstream: Duplex
   readonly #options: RelayOptions
-  readonly #fromClient = new FrameWalker((first, length) => this.#check(first, length))
-  readonly #fromUpstream = new FrameWalker((first) => this.#heard('upstream', first))
-  /** Bytes of the client's message so far, over all its fragments. */
-  #message = 0
-  /** What is wrong with the frame that the client has begun. */
-  #wrong: Close | null = null
-  /** Whether what went upstream ends with a whole frame. */
-  #upstreamWhole = true
+  readonly #fromClient: ClientFrames
+  readonly #fromUpstream = new FrameWalker((first) => {
+    if ((first & 0x0f) === 0x8) this.#closing ??= 'upstream'
+  })
   /** Who said first, by a close frame, that it is over. */
   #closing: 'client' | 'upstream' | null = null
+  /** When what is left of the socket is cut. */
+  #lingers = Number.POSITIVE_INFINITY
   #ended: Ending | null = null
   #close: Close | null = null
   #closeSent = false
@@ -56,7 +43,10 @@ export class Relay implements Open {
     this.#client = client
     this.#upstream = upstream
     this.#options = options
-    this.deadline = options.end
+    this.lease = options.lease
+    this.#fromClient = options.readClient(() => {
+      this.#closing ??= 'client'
+    })
     client.on('data', (chunk: Buffer) => this.#clientData(chunk))
     upstream.on('data', (chunk: Buffer) => this.#upstreamData(chunk))
     client.on('drain', () => upstream.resume())
@@ -71,13 +61,17 @@ export class Relay implements Open {
     client.resume()
   }
 
+  get deadline(): number {
+    return this.#close === null ? Math.min(this.lease.end, this.#lingers) : this.#lingers
+  }
+
   onDeadline(): void {
-    if (this.#ended === null) this.#begin(sessionExpired)
-    else this.cut()
+    if (this.#ended !== null) this.cut()
+    else this.#begin(this.lease.revoked ? closes.sessionRevoked : closes.sessionExpired)
   }
 
   onDrain(): void {
-    this.#begin(draining)
+    this.#begin(closes.draining)
   }
 
   cut(): void {
@@ -86,39 +80,12 @@ export class Relay implements Open {
     this.#upstream.destroy()
   }
 
-  #heard(side: 'client' | 'upstream', first: number): void {
-    if ((first & 0x0f) === 0x08) this.#closing ??= side
-  }
-
-  #check(first: number, length: number): void {
-    this.#heard('client', first)
-    const { extensions, messageLimit } = this.#options
-    // Control frames go between the fragments of a message.
-    const control = (first & 0x08) !== 0
-    if (!control) this.#message += length
-    if (!extensions && (first & 0x70) !== 0) this.#wrong = reservedBit
-    else if ((control ? length : this.#message) > messageLimit) this.#wrong = tooLarge
-    if (!control && (first & 0x80) !== 0) this.#message = 0
-  }
-
   #clientData(chunk: Buffer): void {
     // Once the gateway closes, what the client says is read only so that its own close can come.
     if (this.#close !== null) return
-    let at = 0
-    let whole = 0
-    while (at < chunk.length && this.#wrong === null) {
-      at = this.#fromClient.walk(chunk, at)
-      if (this.#wrong === null && this.#fromClient.atBoundary) whole = at
-    }
-    if (this.#wrong === null) {
-      this.#upstreamWhole = whole === at
-      if (!this.#upstream.write(chunk)) this.#client.pause()
-      return
-    }
-    // Of a frame that must not pass nothing goes on, unless it had begun to before it showed.
-    this.#upstreamWhole ||= whole > 0
-    this.#upstream.write(chunk.subarray(0, whole))
-    this.#begin(this.#wrong)
+    const { bytes, wrong } = this.#fromClient.take(chunk)
+    for (const one of bytes) if (!this.#upstream.write(one)) this.#client.pause()
+    if (wrong !== null) this.#begin(wrong)
   }
 
   #upstreamData(chunk: Buffer): void {
@@ -137,7 +104,7 @@ export class Relay implements Open {
     if (this.#ended !== null) return
     this.#ended = close.ended
     this.#close = close
-    this.deadline = Date.now() + closeTimeout
+    this.#lingers = Date.now() + closeTimeout
     this.#client.resume()
     this.#sendClose()
   }
@@ -148,7 +115,7 @@ export class Relay implements Open {
     const { code, reason } = this.#close
     this.#closeSent = true
     this.#client.end(closeFrame(code, reason, false))
-    if (this.#upstreamWhole) this.#upstream.end(closeFrame(code, reason, true))
+    if (this.#fromClient.whole) this.#upstream.end(closeFrame(code, reason, true))
     else this.#upstream.destroy()
     this.#upstream.resume()
   }
@@ -157,7 +124,7 @@ export class Relay implements Open {
     const other = side === 'client' ? this.#upstream : this.#client
     if (this.#ended === null) {
       this.#ended = this.#closing ?? side
-      this.deadline = Math.min(Date.now() + lingerTimeout, this.#options.end)
+      this.#lingers = Date.now() + lingerTimeout
     }
     other.end()
   }
@@ -166,6 +133,6 @@ export class Relay implements Open {
     this.#leave(side)
     if (side === 'client') this.#upstream.destroy()
     this.#gone += 1
-    if (this.#gone === 2) this.#options.onEnd(this.#ended ?? side, this.#close?.code ?? null)
+    if (this.#gone === 2) this.#options.onEnd(this.#ended ?? side, this.#close)
   }
 }

@@ -91,6 +91,11 @@ export function* pairs(raw: readonly string[]): Generator<readonly [name: string
   for (let i = 0; i + 1 < raw.length; i += 2) yield [raw[i] ?? '', raw[i + 1] ?? '']
 }
 
+/** Headers, names and values in turn, without one of them. `name` is in lower case. */
+export function withoutHeader(headers: readonly string[], name: string): string[] {
+  return [...pairs(headers)].filter(([other]) => other.toLowerCase() !== name).flat()
+}
+
 /** What `Connection` names belongs to this connection alone (RFC 9110 §7.6.1). */
 export function connectionOptions(raw: readonly string[]): ReadonlySet<string> {
   const named = new Set<string>()

@@ -20,6 +20,8 @@ export interface Mapping {
   readonly upstreamOrigins: readonly string[]
   /** The upstream's base path without its trailing slash; '' for none. */
   readonly basePath: string
+  /** Whether anyone may have the answer, shared caches too. */
+  readonly isPublic: boolean
 }
 
 export type Headers = Record<string, string | string[]>
@@ -77,7 +79,7 @@ export function responseHeaders(
   const cookies = listOf(headers['set-cookie']).flatMap((line) => thirdParty(line, mapping))
   const own = mapping.setCookies.length > 0
   if (own || isHtml(headers['content-type'])) headers['cache-control'] = 'no-store'
-  else if (headers['cache-control'] !== undefined) {
+  else if (headers['cache-control'] !== undefined && !mapping.isPublic) {
     headers['cache-control'] = privately(listOf(headers['cache-control']).join(', '))
   }
   delete headers['set-cookie']

@@ -2,8 +2,8 @@ import { subscribe } from 'node:diagnostics_channel'
 import { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Agent, buildConnector } from 'undici'
+import { isSocketIo } from '../access/paths.ts'
 import type { Config } from '../settings/config.ts'
-import { isSocketIo } from './handshake.ts'
 
 /** The workspace's two hosts, and the connections to them. */
 export interface Upstream {

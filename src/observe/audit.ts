@@ -28,6 +28,8 @@ export type Ending =
   | 'upstream'
   | 'upstream-timeout'
   | 'session-expired'
+  | 'session-revoked'
+  | 'session-mismatch'
   | 'drain'
   | 'message-too-large'
   | 'protocol-error'

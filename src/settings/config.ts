@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { LevelWithSilent } from 'pino'
+import type { PublicPaths } from '../access/paths.ts'
 import { isLoopback } from '../forward/frame-ancestors.ts'
 import type { Rate } from '../state/refusals.ts'
 import { errorCode, type Surroundings } from './parsers.ts'
@@ -22,6 +23,8 @@ export interface Config {
     readonly page: URL
     /** Origin of the backend; `/socket.io/` goes there. */
     readonly api: URL
+    /** What `config.js` hands to every browser; null where it may. */
+    readonly apiToken: string | null
     readonly tls: {
       readonly ca: string | null
       readonly cert: string | null
@@ -45,6 +48,7 @@ export interface Config {
   }
   /** The gateway's own origins; null: taken from each request's Host. */
   readonly publicOrigins: readonly string[] | null
+  readonly publicPaths: PublicPaths
   /** Addresses and CIDRs whose forwarding headers are believed. */
   readonly trustedProxies: readonly string[]
   readonly tokens: {
@@ -101,7 +105,9 @@ export function readConfig(
   }
   const { page, host, port } = needed
   const api = read(settings.copilotApiUrl)
+  const apiToken = read(settings.copilotApiToken)
   const publicOrigins = read(settings.publicUrl)
+  const publicPaths = read(settings.publicPaths) ?? { exact: new Set(), prefixes: [] }
   const tls = readPair(reader, settings.tlsCert, settings.tlsKey)
   const clientCa = read(settings.tlsClientCa)
   const upstreamTls = readPair(reader, settings.upstreamCert, settings.upstreamKey)
@@ -131,6 +137,12 @@ export function readConfig(
     const end = tokenMaxAge === null ? 'for as long as the secret is' : 'until TOKEN_MAX_AGE'
     warn(settings.requireExp, `is false: tokens without exp are accepted, ${end}`)
   }
+  if (apiToken === null) {
+    warn(
+      settings.copilotApiToken,
+      "is not set: config.js hands the backend's token to every browser",
+    )
+  }
   if (!isSet(settings.frameAncestors)) {
     warn(settings.frameAncestors, "is not set, so 'none': no page may frame the workspace")
   }
@@ -155,6 +167,7 @@ export function readConfig(
     upstream: {
       page: needed.page,
       api: api ?? new URL(needed.page.origin),
+      apiToken,
       tls: { ca: upstreamCa, cert: upstreamTls?.cert ?? null, key: upstreamTls?.key ?? null },
       timeout: needed.upstreamTimeout,
     },
@@ -169,6 +182,7 @@ export function readConfig(
       maxConnections: needed.maxConnections,
     },
     publicOrigins,
+    publicPaths,
     trustedProxies,
     tokens: {
       requireExp: needed.requireExp,

@@ -2,6 +2,8 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import proxyaddr from '@fastify/proxy-addr'
 import type { LevelWithSilent } from 'pino'
+import { isOwn, isSocketIo, type PublicPaths } from '../access/paths.ts'
+import { parseTarget } from '../access/target.ts'
 import { parseFrameAncestors } from '../forward/frame-ancestors.ts'
 import type { Rate } from '../state/refusals.ts'
 
@@ -147,6 +149,41 @@ function isRange(entry: string): boolean {
 }
 
 /** The PEM text of a file of certificates. */
+/** Paths as they are sent, and below a folder those that end in a slash and a star. */
+export const publicPaths: Parser<PublicPaths> = (text) => {
+  const exact = new Set<string>()
+  const prefixes: string[] = []
+  const problems: string[] = []
+  const entries = text.split(/[\s,]+/).filter((entry) => entry !== '')
+  entries.forEach((entry, index) => {
+    const problem = publicPathProblem(entry)
+    if (problem !== null) problems.push(nth('entry', index, entries, problem))
+    else if (entry.endsWith('/*')) prefixes.push(entry.slice(0, -1))
+    else exact.add(entry)
+  })
+  return problems.length > 0 ? { problems } : fine({ exact, prefixes })
+}
+
+function publicPathProblem(entry: string): string | null {
+  const path = entry.endsWith('/*') ? entry.slice(0, -1) : entry
+  const target = parseTarget(path)
+  if (target === null || target.query !== null || path.includes('*')) {
+    return 'must be a path such as /manifest.json, or a folder such as /assets/*'
+  }
+  if (path === '/') return 'must not be /, the page itself'
+  return isSocketIo(`${path}/`) || isOwn(`${path}/`) || isSocketIo(path) || isOwn(path)
+    ? 'must be a path of static files'
+    : null
+}
+
+/** A token as an HTTP header and a script can hold it. */
+export const apiToken: Parser<string> = (text) => {
+  if (!/^[!-~]+$/.test(text)) return wrong('must be one word of printable ASCII')
+  const short =
+    'is under 16 characters: where it stands in a script for something else, that breaks'
+  return { value: text, warnings: text.length < 16 ? [short] : [] }
+}
+
 export const certificates: Parser<string> = (path, { readFile, now }) => {
   const read = readText(path, readFile)
   if ('problems' in read) return read

@@ -1,4 +1,5 @@
 import {
+  apiToken,
   baseUrl,
   boolean,
   certificates,
@@ -14,6 +15,7 @@ import {
   port,
   privateKey,
   proxies,
+  publicPaths,
   rate,
   size,
 } from './parsers.ts'
@@ -45,6 +47,13 @@ export const settings = {
     parse: origin,
     meaning: 'Origin of the Copilot backend; /socket.io/ goes there.',
   },
+  copilotApiToken: {
+    name: 'COPILOT_API_TOKEN',
+    absent: 'none',
+    file: true,
+    parse: apiToken,
+    meaning: "The backend's API token, which browsers then never see.",
+  },
   jwtSecret: {
     name: 'JWT_SECRET',
     absent: 'required',
@@ -66,6 +75,13 @@ export const settings = {
     parse: origins,
     meaning:
       "The gateway's own origins as browsers see them, separated by white space; needed where TLS ends before it.",
+  },
+  publicPaths: {
+    name: 'PUBLIC_PATHS',
+    absent: 'none',
+    parse: publicPaths,
+    meaning:
+      'Paths, or folders such as /assets/*, that anyone may GET: static files, for browsers without cookies.',
   },
   host: {
     name: 'HOST',

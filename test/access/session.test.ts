@@ -318,7 +318,7 @@ t.test('no session is a token', async (t) => {
   for (const by of both) {
     const { value } = parse(open({ by })[0])
     t.match(verifyToken(value, both, lenient, now), { state: 'refused', reason: 'token-invalid' })
-    const named = by.signSession({ userId: ids.userId, sessionId: ids.sessionId })
+    const named = by.cookie.sign({ userId: ids.userId, sessionId: ids.sessionId })
     t.match(
       verifyToken(named, both, lenient, now),
       { state: 'refused', reason: 'token-invalid', key: null },
@@ -333,14 +333,14 @@ t.test('what a session’s key signed is a session only if it says all of it', (
   const whole: Record<string, string | number> = JSON.parse(
     Buffer.from(body, 'base64url').toString(),
   )
-  t.strictSame(read(`${name}=${key.signSession(whole)}`), [ids.sessionId], 'all of it')
+  t.strictSame(read(`${name}=${key.cookie.sign(whole)}`), [ids.sessionId], 'all of it')
   for (const claim of Object.keys(whole)) {
     const { [claim]: told, ...rest } = whole
-    t.strictSame(read(`${name}=${key.signSession(rest)}`), [], `no ${claim}`)
+    t.strictSame(read(`${name}=${key.cookie.sign(rest)}`), [], `no ${claim}`)
     // An `exp` that is no number is not even signed.
     if (claim === 'exp') continue
     const wrong = { ...rest, [claim]: typeof told === 'string' ? 7 : String(told) }
-    t.strictSame(read(`${name}=${key.signSession(wrong)}`), [], `another type of ${claim}`)
+    t.strictSame(read(`${name}=${key.cookie.sign(wrong)}`), [], `another type of ${claim}`)
   }
   t.end()
 })

@@ -217,11 +217,12 @@ export async function startOwnStage(
   const tls = certify()
   const ports = await pickPorts({ gateway: 0, workspacePage: 0, workspaceApi: 0 })
   const gateway = new URL(`https://${names.gateway}:${ports.gateway}`)
+  const apiToken = randomBytes(32).toString('hex')
   const run = (): Promise<Workspace> =>
     startWorkspace({
       pagePort: ports.workspacePage,
       apiPort: ports.workspaceApi,
-      publicApiUrl: gateway,
+      apiToken,
       secret: Buffer.from(secret),
       pace: 20,
     })
@@ -232,6 +233,7 @@ export async function startOwnStage(
   const origins = allowed.map((host) => sites.get(host)?.origin ?? '')
   const stage = await startGateway(t, workspace.page.origin, {
     COPILOT_API_URL: workspace.api.origin,
+    COPILOT_API_TOKEN: apiToken,
     FRAME_ANCESTORS: origins.join(' '),
     PORT: String(ports.gateway),
     ...tlsFiles(t, tls),

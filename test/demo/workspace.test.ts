@@ -6,7 +6,6 @@ import t, { type Test } from 'tap'
 import { startWorkspace, type Workspace } from '../../demo/workspace.ts'
 
 const secret = Buffer.alloc(32, 7)
-const publicApiUrl = new URL('https://gateway.example:8443/')
 const ids = { userId: 'agent-7', sessionId: 'chat-2041', URLToken: 'f38791ae' }
 const never = 3_600_000
 
@@ -53,7 +52,7 @@ t.test('the page is made of the files that Copilot’s page is made of', async (
     await (await get('/config.js')).text(),
     `window.serverConfig = ${JSON.stringify({
       accessTokenSecret: apiToken,
-      agentAssistAPIUrl: 'https://gateway.example:8443',
+      agentAssistAPIUrl: workspace.api.href,
       liveAgentUrl: '',
     })}\n`,
   )
@@ -254,7 +253,7 @@ t.test('close ends sockets, timers and both servers', async (t) => {
 })
 
 async function start(t: Test, pace = never): Promise<Workspace> {
-  const workspace = await startWorkspace({ pagePort: 0, apiPort: 0, publicApiUrl, secret, pace })
+  const workspace = await startWorkspace({ pagePort: 0, apiPort: 0, secret, pace })
   t.teardown(() => workspace.close())
   return workspace
 }

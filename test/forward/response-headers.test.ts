@@ -18,6 +18,7 @@ const mapping: Mapping = {
   origin: 'https://gateway.example',
   upstreamOrigins: ['http://copilot.internal:8080', 'http://api.internal'],
   basePath: '',
+  isPublic: false,
 }
 const own = {
   'content-security-policy': 'frame-ancestors https://cc.example',

@@ -19,13 +19,16 @@ import {
 
 const upstream = await startUpstream(t, (request, response) => {
   if (request.url?.startsWith('/reset')) request.socket.resetAndDestroy()
-  else if (!request.url?.startsWith('/silent')) response.end()
+  else if (request.url?.startsWith('/part')) {
+    response.writeHead(206, { 'content-type': 'application/json' }).end('{')
+  } else if (!request.url?.startsWith('/silent')) response.end()
 })
 const gateway = await startGateway(t, upstream.origin, {
   TOKEN_MAX_AGE: '30m',
   BODY_LIMIT: '1kb',
   HEADERS_TIMEOUT: '500ms',
   UPSTREAM_TIMEOUT: '500ms',
+  COPILOT_API_TOKEN: 'the-api-token-of-the-backend',
 })
 const limited = await startGateway(t, upstream.origin, { RATE_LIMIT: '1/1h' })
 const full = await startGateway(t, upstream.origin, { MAX_CONNECTIONS: '1' })
@@ -34,6 +37,7 @@ const now = inAnHour() - 3600
 const base = { userId: ids.userId, sessionId: ids.sessionId, iat: now, exp: now + 3600 }
 const good = jwt(base)
 const cookie = await openSession(gateway, { auth: good })
+gateway.revoke({ contactCenter: null, userId: null, sessionId: 'ended' })
 const subject = { contactCenter: 'default', userId: ids.userId, sessionId: ids.sessionId }
 upstream.seen.length = 0
 
@@ -94,6 +98,21 @@ const provocations: Readonly<Record<Exclude<Reason, 'internal-error'>, Provocati
     status: 403,
     says: { ...at, contactCenter: 'default' },
   },
+  'session-revoked': {
+    bytes: signed({ sessionId: 'ended' }, { sessionId: 'ended' }),
+    status: 403,
+    says: { ...at, ...subject, sessionId: 'ended' },
+  },
+  'session-mismatch': {
+    bytes: request(`GET ${link({ auth: good, EIO: '3' }, '/socket.io/')}`),
+    status: 403,
+    says: { ...at, ...subject, path: '/socket.io/' },
+  },
+  'not-found': {
+    bytes: request(`GET ${link({ auth: good }, '/.copilot-gateway/')}`),
+    status: 404,
+    says: { ...at, ...subject, path: '/.copilot-gateway/' },
+  },
   'request-malformed': { bytes: 'GARBAGE\r\n\r\n', status: 400, says: {} },
   'request-timeout': { bytes: 'GET / HTTP/1.1\r\nHost:', status: 408, says: {} },
   'body-too-large': {
@@ -110,6 +129,12 @@ const provocations: Readonly<Record<Exclude<Reason, 'internal-error'>, Provocati
     bytes: request(`POST ${link({ auth: good }, '/reset')}`),
     status: 502,
     says: { ...subject, method: 'POST', path: '/reset' },
+    reached: true,
+  },
+  'upstream-unreadable': {
+    bytes: request(`GET ${link({ auth: good }, '/part')}`),
+    status: 502,
+    says: { ...at, ...subject, path: '/part' },
     reached: true,
   },
   'upstream-timeout': {

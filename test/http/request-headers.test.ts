@@ -8,7 +8,11 @@ const { host } = new URL(gateway.origin)
 type Lines = Readonly<Record<string, string | readonly string[]>>
 
 /** The header lines, names and values in turn, that went upstream. */
-async function sent(headers: Lines, target = link(), method = 'GET'): Promise<readonly string[]> {
+async function sent(
+  headers: Lines,
+  target = link({}, '/api/x'),
+  method = 'GET',
+): Promise<readonly string[]> {
   upstream.seen.length = 0
   const { status } = await ask(gateway.origin, target, { method, headers })
   if (status !== 200 || upstream.seen.length !== 1) throw new Error(`${status}, not forwarded`)
@@ -50,7 +54,7 @@ t.test("what is the workspace's goes on as it came", async (t) => {
     ['Max-Forwards', '10'],
     ['Prefer', 'respond-async'],
     ['Priority', 'u=1, i'],
-    ['Range', 'bytes=0-1,5-'],
+    ['Range', 'bytes=5-'],
     ['Save-Data', 'on'],
     ['Sec-CH-UA', '"Chromium";v="156"'],
     ['Sec-Fetch-Mode', 'navigate'],

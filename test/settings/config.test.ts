@@ -14,6 +14,7 @@ const base = {
   JWT_SECRET: `hex:${hex}`,
   FRAME_ANCESTORS: 'https://cc.example',
   REQUIRE_EXP: 'true',
+  COPILOT_API_TOKEN: 'an-api-token-of-the-backend',
 }
 type Change = Readonly<Record<string, string | undefined>>
 
@@ -41,6 +42,7 @@ const files: Readonly<Record<string, string>> = {
   'broken.pem': `-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n${valid}`,
   'empty.pem': '',
   secret: `hex:${hex}\n`,
+  token: 'another-api-token\n',
   secrets: `\uFEFFhex:${hex}\r\n${text}\r\n`,
   blank: ' \n',
   binary: `\uFFFD${text}`,
@@ -88,6 +90,7 @@ t.test('the defaults are those of the documentation', (t) => {
     upstream: {
       page: new URL('https://copilot.example/'),
       api: new URL('https://copilot.example/'),
+      apiToken: 'an-api-token-of-the-backend',
       tls: { ca: null, cert: null, key: null },
       timeout: 30_000,
     },
@@ -102,6 +105,7 @@ t.test('the defaults are those of the documentation', (t) => {
       maxConnections: 10_000,
     },
     publicOrigins: null,
+    publicPaths: { exact: new Set(), prefixes: [] },
     trustedProxies: [],
     tokens: { requireExp: true, maxAge: null, clockTolerance: 5000 },
     sessions: { maxAge: 12 * 3_600_000, outliveToken: false },
@@ -144,6 +148,17 @@ t.test('a text becomes a value', (t) => {
       { COPILOT_URL: 'http://copilot_web:3000' },
       (c) => c.upstream.page.origin,
       'http://copilot_web:3000',
+    ],
+    [
+      { COPILOT_API_TOKEN: undefined, COPILOT_API_TOKEN_FILE: 'token' },
+      (c) => c.upstream.apiToken,
+      'another-api-token',
+    ],
+    [{ COPILOT_API_TOKEN: undefined }, (c) => c.upstream.apiToken, null],
+    [
+      { PUBLIC_PATHS: '/assets/*, /manifest.json\n/a%20b/*' },
+      (c) => c.publicPaths,
+      { exact: new Set(['/manifest.json']), prefixes: ['/assets/', '/a%20b/'] },
     ],
     [
       { COPILOT_API_URL: 'https://api.example/' },
@@ -267,7 +282,29 @@ t.test('what is wrong is said, and what would be right', (t) => {
   const spkiPem = ec.publicKey.export({ type: 'spki', format: 'pem' }).toString()
   const jwk = JSON.stringify({ kty: 'oct', k: hex })
 
+  const folder = 'must be a path such as /manifest.json, or a folder such as /assets/*'
+  const files = 'must be a path of static files'
   const rows: readonly (readonly [Change, ...string[]])[] = [
+    [{ COPILOT_API_TOKEN: 'two words' }, 'COPILOT_API_TOKEN must be one word of printable ASCII'],
+    [
+      { COPILOT_API_TOKEN: 'tökenökenökenöken' },
+      'COPILOT_API_TOKEN must be one word of printable ASCII',
+    ],
+    [{ PUBLIC_PATHS: '/' }, 'PUBLIC_PATHS must not be /, the page itself'],
+    [{ PUBLIC_PATHS: '/*' }, 'PUBLIC_PATHS must not be /, the page itself'],
+    [{ PUBLIC_PATHS: 'assets/*' }, `PUBLIC_PATHS ${folder}`],
+    [{ PUBLIC_PATHS: '//a' }, `PUBLIC_PATHS ${folder}`],
+    [{ PUBLIC_PATHS: '/a/../b' }, `PUBLIC_PATHS ${folder}`],
+    [{ PUBLIC_PATHS: '/a%2fb' }, `PUBLIC_PATHS ${folder}`],
+    [{ PUBLIC_PATHS: '/a?b' }, `PUBLIC_PATHS ${folder}`],
+    [{ PUBLIC_PATHS: '/a*' }, `PUBLIC_PATHS ${folder}`],
+    [{ PUBLIC_PATHS: '/a/*/b' }, `PUBLIC_PATHS ${folder}`],
+    [{ PUBLIC_PATHS: '/assets/* *' }, `PUBLIC_PATHS (entry 2 of 2) ${folder}`],
+    [{ PUBLIC_PATHS: '/socket.io/' }, `PUBLIC_PATHS ${files}`],
+    [{ PUBLIC_PATHS: '/socket.io/*' }, `PUBLIC_PATHS ${files}`],
+    [{ PUBLIC_PATHS: '/socket.io' }, `PUBLIC_PATHS ${files}`],
+    [{ PUBLIC_PATHS: '/%73ocket.io/x' }, `PUBLIC_PATHS ${files}`],
+    [{ PUBLIC_PATHS: '/.copilot-gateway/*' }, `PUBLIC_PATHS ${files}`],
     [{ COPILOT_URL: undefined }, `COPILOT_URL is required: ${settings.copilotUrl.meaning}`],
     [{ COPILOT_URL: '' }, `COPILOT_URL is required: ${settings.copilotUrl.meaning}`],
     [{ COPILOT_URL: 'copilot.example' }, `COPILOT_URL ${url}`],
@@ -538,6 +575,14 @@ t.test('what is doubtful is warned of', (t) => {
       "FRAME_ANCESTORS is not set, so 'none': no page may frame the workspace",
     ],
     [{ FRAME_ANCESTORS: "'none'" }],
+    [
+      { COPILOT_API_TOKEN: undefined },
+      "COPILOT_API_TOKEN is not set: config.js hands the backend's token to every browser",
+    ],
+    [
+      { COPILOT_API_TOKEN: 'token' },
+      'COPILOT_API_TOKEN is under 16 characters: where it stands in a script for something else, that breaks',
+    ],
     [{ JWT_SECRET: hex }, `JWT_SECRET ${looksHex}`],
     [{ JWT_SECRET: hex.slice(0, 32) }, `JWT_SECRET ${looksHex}`],
     [{ JWT_SECRET: `utf8:${hex}` }],

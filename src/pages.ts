@@ -17,15 +17,17 @@ code { font: .8125rem/1.5 ui-monospace, monospace; color: var(--text); overflow-
 
 // Every ancestor: CSP has chosen them already, and the desktop may be several frames up.
 const script = `
-const { status, requestId, renew } = document.documentElement.dataset
-const message = { type: 'copilot-gateway:refused', status: Number(status), requestId, renew: renew === 'true' }
+const { type, requestId, status, renew, expires } = document.documentElement.dataset
+const message = { type, requestId }
+if (status) Object.assign(message, { status: Number(status), renew: renew === 'true' })
+if (expires) message.expires = Number(expires)
 for (let frame = window; frame !== frame.parent; ) {
   frame = frame.parent
   frame.postMessage(message, '*')
 }
 `
 
-/** The refusal page's own CSP, but for its frame ancestors. */
+/** The CSP of the gateway's own pages, but for their frame ancestors. */
 export const pageCsp = [
   "default-src 'none'",
   `style-src 'sha256-${sha256(style)}'`,
@@ -52,19 +54,44 @@ const texts: Readonly<Record<number, readonly [title: string, text: string]>> = 
 }
 const otherwise = ['Copilot could not be opened', retry] as const
 
-/** A page that fits a side panel of 320 px. The request id leads to the reason in the audit log. */
+/** What a page tells every frame around it, by postMessage. */
+export type Message =
+  | {
+      readonly type: 'copilot-gateway:refused'
+      readonly requestId: string
+      readonly status: number
+      /** Whether a fresh link would help. */
+      readonly renew: boolean
+    }
+  | {
+      readonly type: 'copilot-gateway:renewed'
+      readonly requestId: string
+      /** When the session ends now, in ms since the epoch. */
+      readonly expires: number
+    }
+  | { readonly type: 'copilot-gateway:logged-out'; readonly requestId: string }
+
+/** The request id leads to the reason in the audit log. */
 export function refusalPage(status: number, requestId: string, renew: boolean): string {
   const [title, text] = texts[status] ?? otherwise
+  const footer = `<footer>If it happens again, give your administrator this reference:<br><code>${requestId}</code></footer>`
+  return page(title, text + footer, { type: 'copilot-gateway:refused', status, requestId, renew })
+}
+
+/** A page that fits a side panel of 320 px. `html` is trusted. */
+export function page(title: string, html: string, message: Message): string {
+  const said = Object.entries(message).map(
+    ([name, value]) => ` data-${name.replace('Id', '-id')}="${value}"`,
+  )
   return `<!doctype html>
-<html lang="en" data-status="${status}" data-request-id="${requestId}" data-renew="${renew}">
+<html lang="en"${said.join('')}>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title>
 <style>${style}</style>
 <main>
 <h1>${title}</h1>
-${text}
-<footer>If it happens again, give your administrator this reference:<br><code>${requestId}</code></footer>
+${html}
 </main>
 <script>${script}</script>
 </html>

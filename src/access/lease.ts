@@ -1,0 +1,60 @@
+import { isSame, type Named, names, only, type Session } from './session.ts'
+
+/** The sessions that something open acts for: it ends when the last of them does. */
+export class Lease {
+  #sessions: readonly Session[]
+  /** When the last session ends, in ms since the epoch; never, where no session is needed. */
+  end: number
+  /** Whether its sessions were ended before their time. */
+  revoked = false
+
+  constructor(sessions: readonly Session[]) {
+    this.#sessions = sessions
+    this.end = sessions.length === 0 ? Number.POSITIVE_INFINITY : latest(sessions)
+  }
+
+  /** The one session it belongs to; null while that may still be one of several, or where it is none. */
+  get session(): Session | null {
+    return only(this.#sessions)
+  }
+
+  /** Leaves the sessions that are so named; false, and nothing changed, where none is. */
+  narrow(named: Named): boolean {
+    return this.#keep((session) => names(session, named))
+  }
+
+  /** Leaves the one session; false, and nothing changed, where it is not among them. */
+  belongTo(session: Session): boolean {
+    return this.#keep((own) => isSame(own, session))
+  }
+
+  /** A session that has been opened anew lasts as long as its new proof. */
+  renew(session: Session): void {
+    if (this.revoked || !this.#sessions.some((own) => isSame(own, session))) return
+    this.#sessions = this.#sessions.map((own) =>
+      isSame(own, session) && session.end > own.end ? session : own,
+    )
+    this.end = latest(this.#sessions)
+  }
+
+  /** Ends sessions before their time, and the lease with the last of them. */
+  revoke(ends: (session: Session) => boolean): void {
+    const left = this.#sessions.filter((session) => !ends(session))
+    if (left.length === this.#sessions.length) return
+    this.#sessions = left
+    this.revoked = left.length === 0
+    this.end = this.revoked ? 0 : latest(left)
+  }
+
+  #keep(wanted: (session: Session) => boolean): boolean {
+    const left = this.#sessions.filter(wanted)
+    if (left.length === 0) return false
+    this.#sessions = left
+    this.end = latest(left)
+    return true
+  }
+}
+
+function latest(sessions: readonly Session[]): number {
+  return Math.max(...sessions.map((session) => session.end))
+}

@@ -1,0 +1,227 @@
+import { promisify } from 'node:util'
+import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
+import { configPath, isSocketIo } from '../access/paths.ts'
+import { pairs } from './request-headers.ts'
+import type { Headers } from './response-headers.ts'
+import { standIn } from './socket-io.ts'
+
+/** The largest answer that is read whole, as sent and decoded, in bytes. */
+export const mostWhole = 4 * 2 ** 20
+
+/** What an answer is rewritten for. */
+export interface Reader {
+  /** The gateway's own origin, as this browser reached it. */
+  readonly origin: string
+  readonly path: string
+  /** A `copilotSession` for the session that the request acts for; null where that is not one. */
+  readonly copilotSession: string | null
+}
+
+export interface Rewriter {
+  /** The text for this browser; null where nothing in it had to change. */
+  readonly rewrite: (text: string, kind: Kind, reader: Reader) => string | null
+  /** Whether what can't be read must not pass. */
+  readonly strict: boolean
+}
+
+export type Kind = 'html' | 'code'
+
+/**
+ * Keeps the backend's address and its API token to the gateway: wherever scripts, pages and JSON of
+ * the upstream's name them, browsers get the gateway's address and a word that opens nothing.
+ */
+export function createRewriter(api: URL, apiToken: string | null): Rewriter {
+  const address = addressPattern(api)
+  const token = apiToken === null ? null : tokenPattern(apiToken)
+
+  return {
+    strict: token !== null,
+    rewrite(text, kind, reader) {
+      const { origin, path, copilotSession } = reader
+      let rewritten = token === null ? text : text.replace(token, standIn)
+      const parameter = copilotSession === null ? '' : `?copilotSession=${copilotSession}`
+      const own = { http: origin, ws: origin.replace(/^http/, 'ws') }
+      rewritten = rewritten.replace(
+        address,
+        (_, scheme: string, slashes: string, slash = '', end: string | undefined) => {
+          const there = scheme.toLowerCase().startsWith('ws') ? own.ws : own.http
+          const written = there.replace('//', slashes)
+          const isWhole = path === configPath && end !== undefined
+          return written + slash + (isWhole ? parameter : '')
+        },
+      )
+      if (kind === 'html' && parameter !== '') {
+        rewritten = withParameter(rewritten, parameter, reader)
+      }
+      return rewritten === text ? null : rewritten
+    },
+  }
+}
+
+/** An origin as scripts and JSON spell it: `https://api.example`, `wss:\/\/api.example:443/`. */
+function addressPattern({ protocol, hostname, port }: URL): RegExp {
+  const secure = protocol === 'https:'
+  const schemes = secure ? 'https|wss' : 'http|ws'
+  const number = port === '' ? `(?::${secure ? 443 : 80})?` : `:${port}`
+  // Neither api.example.com nor api.example:8443 is api.example.
+  const end = String.raw`(?![\w-]|[.:]\w)`
+  // Where no path follows, a query can.
+  const whole = String.raw`(?:(\\?\/)?(?=(\\?["'${'`'}])))?`
+  return new RegExp(
+    String.raw`(${schemes}):(\\?\/\\?\/)${literal(hostname)}${number}${end}${whole}`,
+    'gi',
+  )
+}
+
+function literal(text: string): string {
+  return text.replace(/\W/g, String.raw`\$&`)
+}
+
+/** A token as it stands in scripts, JSON, URLs and HTML. */
+function tokenPattern(token: string): RegExp {
+  const json = JSON.stringify(token).slice(1, -1)
+  const spellings = new Set([
+    token,
+    json,
+    json.replaceAll('/', String.raw`\/`),
+    encodeURIComponent(token),
+    token.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`),
+    token.replaceAll('&', '&amp;'),
+  ])
+  return new RegExp([...spellings].map((one) => literal(one)).join('|'), 'g')
+}
+
+/** What an attribute of a document refers to, with its query. */
+const reference = /((?:src|href)\s*=\s*["']?)([^"'\s>?#]*config\.js)(\?[^"'\s>#]*)?(?=["'\s>#])/gi
+
+/** Gives the document's reference to its `config.js` a parameter. */
+function withParameter(html: string, parameter: string, { origin, path }: Reader): string {
+  return html.replace(
+    reference,
+    (whole, attribute: string, address: string, query: string | undefined) => {
+      const url = URL.parse(address, origin + path)
+      if (url?.origin !== origin || url.pathname !== configPath) return whole
+      const queried = query === undefined ? parameter : `${query}&amp;${parameter.slice(1)}`
+      return attribute + address + queried
+    },
+  )
+}
+
+/** What kind of text an answer is; null where it is none that is rewritten. */
+export function kindOf(path: string, contentType: string): Kind | null {
+  if (isSocketIo(path)) return null
+  const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  if (type === 'text/html' || type === 'application/xhtml+xml') return 'html'
+  const isCode =
+    /^(?:text|application)\/(?:x-)?(?:javascript|ecmascript|json)$/.test(type) ||
+    type.endsWith('+json') ||
+    // Scripts read any type.
+    codeName.test(path)
+  return isCode ? 'code' : null
+}
+
+// Parts of an answer can't be read, nor can one that stays away.
+const partial: ReadonlySet<string> = new Set([
+  'range',
+  'if-range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+])
+
+const pageName = /(?:\/|\.html?)$/i
+const codeName = /\.(?:[cm]?js|json|map|webmanifest)$/i
+const pageDestination = /^(?:document|i?frame|embed|object)$/
+const codeDestination = /^(?:script|(?:shared|service)?worker|manifest|json)$/
+
+/**
+ * Request headers, names and values in turn, for an answer that can be read: whole, where it will be
+ * a page, a script or JSON as far as can be told, and in no coding that can't be undone. Pages and
+ * `config.js` are asked for as they are; bundles stay compressed, since most need no change.
+ */
+export function forReadableAnswer(
+  headers: readonly string[],
+  method: string,
+  path: string,
+): readonly string[] {
+  if (isSocketIo(path)) return headers
+  const lines = [...pairs(headers)].map(
+    ([name, value]) => [name, value, name.toLowerCase()] as const,
+  )
+  const destination = lines.find(([, , lowered]) => lowered === 'sec-fetch-dest')?.[1] ?? ''
+  const isPage = pageName.test(path) || pageDestination.test(destination)
+  const isCode = codeName.test(path) || codeDestination.test(destination)
+  const whole = (isPage || isCode) && (method === 'GET' || method === 'HEAD')
+  const plain = isPage || path === configPath
+  const kept = lines.flatMap(([name, value, lowered]) => {
+    if (lowered === 'accept-encoding') return plain ? [] : [name, decodable(value)]
+    // Several ranges come as one answer of many parts.
+    const isParts = partial.has(lowered) && (whole || (lowered === 'range' && value.includes(',')))
+    return isParts ? [] : [name, value]
+  })
+  return plain ? [...kept, 'Accept-Encoding', 'identity'] : kept
+}
+
+/** An Accept-Encoding without the codings that can't be undone. */
+function decodable(accepted: string): string {
+  const isKnown = (coding: string): boolean => {
+    const name = coding.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+    return name === 'identity' || Object.hasOwn(decoders, name)
+  }
+  const codings = accepted.split(',')
+  return codings.every(isKnown) ? accepted : codings.filter(isKnown).join(',').trim() || 'identity'
+}
+
+const decoders: Readonly<
+  Record<string, (body: Buffer, limit: { maxOutputLength: number }) => Promise<Buffer>>
+> = {
+  gzip: promisify(gunzip),
+  'x-gzip': promisify(gunzip),
+  deflate: promisify(inflate),
+  br: promisify(brotliDecompress),
+  zstd: promisify(zstdDecompress),
+}
+
+/** A whole answer as text, a character a byte; null where it can't be read. */
+export async function readAnswer(body: Buffer, headers: Headers): Promise<string | null> {
+  const decoded = await decodeBody(body, String(headers['content-encoding'] ?? 'identity'))
+  if (decoded === null) return null
+  const text = decoded.toString('latin1')
+  const charset = /charset\s*=\s*["']?([\w-]+)/i.exec(String(headers['content-type']))?.[1] ?? ''
+  // Where a character is not a byte, what is looked for could hide.
+  const isWide = /^(?:utf-?(?:16|32|7)|(?:iso-10646-)?ucs|iso-2022)/i.test(charset)
+  return isWide || /^(?:\xfe\xff|\xff\xfe)/.test(text) ? null : text
+}
+
+async function decodeBody(body: Buffer, coding: string): Promise<Buffer | null> {
+  const name = coding.trim().toLowerCase()
+  if (name === 'identity' || name === '' || body.length === 0) return body
+  const decode = Object.hasOwn(decoders, name) ? decoders[name] : undefined
+  try {
+    return (await decode?.(body, { maxOutputLength: mostWhole })) ?? null
+  } catch {
+    return null
+  }
+}
+
+const validators = [
+  'accept-ranges',
+  'age',
+  'content-digest',
+  'content-encoding',
+  'content-md5',
+  'digest',
+  'etag',
+  'expires',
+  'last-modified',
+  'repr-digest',
+]
+
+/** Makes headers those of a text that was rewritten for one browser. */
+export function asRewritten(headers: Headers, length: number | null): void {
+  for (const name of validators) delete headers[name]
+  headers['cache-control'] = 'no-store'
+  if (length === null) delete headers['content-length']
+  else headers['content-length'] = String(length)
+}

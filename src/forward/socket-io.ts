@@ -1,0 +1,252 @@
+import { isUtf8 } from 'node:buffer'
+import type { Lease } from '../access/lease.ts'
+import type { Named, Session } from '../access/session.ts'
+
+/** What may be made of a message of the client's: nothing where it can't be read or names another session. */
+export type Verdict =
+  | { readonly pass: true; readonly rewritten: string | null }
+  | { readonly pass: false; readonly problem: Problem }
+
+export type Problem = 'unreadable-event' | 'foreign-event'
+
+/** The word that stands in the browser where the backend's API token would. */
+export const standIn = 'copilot-gateway'
+
+const passed: Verdict = { pass: true, rewritten: null }
+const unreadable: Verdict = { pass: false, problem: 'unreadable-event' }
+const foreign: Verdict = { pass: false, problem: 'foreign-event' }
+
+/** socket.io servers wait for this many attachments and no more, by default less. */
+const mostAttachments = 1000
+/** Engine.io sessions that are remembered, the latest used first. */
+const mostChannels = 20_000
+
+/** What one engine.io session has said so far, over however many requests. */
+export interface Channel {
+  /** Binary messages still to come for the last event. */
+  attachments: number
+  /** The session it belongs to; null for none yet. */
+  session: Session | null
+}
+
+/**
+ * Reads what a client says on Copilot's channel: socket.io 4 over engine.io 4, protocol revisions 5
+ * and 4. Whatever names a session at the top level of an argument has to name one of the lease's,
+ * and leaves it no other.
+ */
+export class ChannelReader {
+  readonly #channel: Channel
+  readonly #lease: Lease
+  readonly #apiToken: string | null
+
+  constructor(channel: Channel, lease: Lease, apiToken: string | null) {
+    this.#channel = channel
+    this.#lease = lease
+    this.#apiToken = apiToken
+  }
+
+  /** A binary WebSocket message: an attachment, whose bytes name nothing. */
+  readBinary(): Verdict {
+    if (this.#channel.attachments === 0) return unreadable
+    this.#channel.attachments -= 1
+    return passed
+  }
+
+  /** A text WebSocket message: one packet. */
+  readText(payload: Buffer): Verdict {
+    return isUtf8(payload) ? this.#readPacket(payload.toString()) : unreadable
+  }
+
+  /** The body of a poll: packets with a record separator between them. */
+  readPoll(body: Buffer): Verdict {
+    if (!isUtf8(body)) return unreadable
+    let rewritten = false
+    const packets: string[] = []
+    for (const packet of body.toString().split('\x1e')) {
+      const verdict = this.#readPacket(packet)
+      if (!verdict.pass) return verdict
+      rewritten ||= verdict.rewritten !== null
+      packets.push(verdict.rewritten ?? packet)
+    }
+    return rewritten ? { pass: true, rewritten: packets.join('\x1e') } : passed
+  }
+
+  /** An engine.io packet. What pings, closes and upgrades may say besides, another parser could read. */
+  #readPacket(packet: string): Verdict {
+    const data = packet.slice(1)
+    switch (packet[0]) {
+      // close, upgrade, noop
+      case '1':
+      case '5':
+      case '6':
+        return data === '' ? passed : unreadable
+      // ping, pong
+      case '2':
+      case '3':
+        return data === '' || data === 'probe' ? passed : unreadable
+      case '4':
+        return this.#readMessage(data)
+      case 'b':
+        return /^[\w+/-]*={0,2}$/.test(data) ? this.readBinary() : unreadable
+      default:
+        return unreadable
+    }
+  }
+
+  /** A socket.io packet: `<type>[<attachments>-][/<namespace>,][<ack id>][<JSON>]`. */
+  #readMessage(message: string): Verdict {
+    const parts = packetGrammar.exec(message)
+    if (parts === null || this.#channel.attachments > 0) return unreadable
+    const [head, type, count, namespace = '', id] = parts
+    const json = message.slice(head.length)
+    const attachments = Number(count ?? 0)
+    const isBinary = type === '5' || type === '6'
+    if ((count !== undefined) !== isBinary || attachments > mostAttachments) return unreadable
+    const data = json === '' ? undefined : parse(json)
+    if (data === invalid) return unreadable
+    switch (type) {
+      case '0':
+        return id === '' ? this.#readConnect(namespace, data, json) : unreadable
+      case '1':
+        return data === undefined ? passed : unreadable
+      case '2':
+      case '5': {
+        if (!Array.isArray(data) || !isEventName(data[0])) return unreadable
+        return this.#readArguments(data.slice(1), json, attachments)
+      }
+      case '3':
+      case '6':
+        return Array.isArray(data) ? this.#readArguments(data, json, attachments) : unreadable
+      default:
+        // CONNECT_ERROR is the server's to say.
+        return unreadable
+    }
+  }
+
+  #readConnect(namespace: string, data: unknown, json: string): Verdict {
+    if (data !== undefined && !isObject(data)) return unreadable
+    if (isObject(data)) {
+      const verdict = this.#match([data], json, 1)
+      if (!verdict.pass) return verdict
+    }
+    if (this.#apiToken === null) return passed
+    const completed = JSON.stringify({ ...data, token: this.#apiToken })
+    return { pass: true, rewritten: `40${namespace === '' ? '' : `${namespace},`}${completed}` }
+  }
+
+  #readArguments(values: readonly unknown[], json: string, attachments: number): Verdict {
+    const verdict = this.#match(values.filter(isObject), json, 2)
+    if (verdict.pass) this.#channel.attachments = attachments
+    return verdict
+  }
+
+  /** `depth` is that of the objects in their JSON text. */
+  #match(
+    objects: readonly Readonly<Record<string, unknown>>[],
+    json: string,
+    depth: number,
+  ): Verdict {
+    const naming = objects.filter((object) => ids.some((name) => Object.hasOwn(object, name)))
+    if (naming.length === 0) return passed
+    // Parsers differ in which of two they keep.
+    if (hasRepeatedId(json, depth)) return foreign
+    for (const object of naming) {
+      const named = namedBy(object)
+      if (named === null || !this.#lease.narrow(named)) return foreign
+    }
+    return passed
+  }
+}
+
+const packetGrammar = /^(\d)(?:(\d+)-)?(?:(\/[^,]*)(?:,|$))?(\d*)/
+const ids = ['userId', 'sessionId', 'URLToken'] as const
+const colon = /\s*:/y
+const invalid = Symbol('no JSON')
+
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return invalid
+  }
+}
+
+function isEventName(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'number'
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** What an argument names; null where an id is no text. */
+function namedBy(object: Readonly<Record<string, unknown>>): Named | null {
+  const named: Record<(typeof ids)[number], string | null> = {
+    userId: null,
+    sessionId: null,
+    URLToken: null,
+  }
+  for (const name of ids) {
+    if (!Object.hasOwn(object, name)) continue
+    const value = object[name]
+    if (typeof value !== 'string') return null
+    named[name] = value
+  }
+  return named
+}
+
+/** Whether an object at a depth of some valid JSON has one of the ids twice, however they are spelled. */
+function hasRepeatedId(json: string, depth: number): boolean {
+  let level = 0
+  let seen = new Set<string>()
+  for (let at = 0; at < json.length; at += 1) {
+    const character = json[at]
+    if (character === '{' || character === '[') {
+      level += 1
+      if (level === depth) seen = new Set()
+    } else if (character === '}' || character === ']') {
+      level -= 1
+    } else if (character === '"') {
+      const start = at
+      at += 1
+      while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1
+      colon.lastIndex = at + 1
+      if (level !== depth || !colon.test(json)) continue
+      const key: unknown = JSON.parse(json.slice(start, at + 1))
+      if (typeof key !== 'string' || !ids.some((name) => name === key)) continue
+      if (seen.has(key)) return true
+      seen.add(key)
+    }
+  }
+  return false
+}
+
+/**
+ * Whether a request on the channel is engine.io 4, whose packets can be read. Others are let ask for
+ * files, such as the client's, and no more: the older protocol, which an upstream without an `EIO`
+ * takes a request for, has packets of another shape, and JSONP (`j`) another body.
+ */
+export function isReadable(query: string, carries: boolean): boolean {
+  const parameters = new URLSearchParams(query)
+  const revisions = parameters.getAll('EIO')
+  if (parameters.has('j')) return false
+  if (revisions.length > 0) return revisions.length === 1 && revisions[0] === '4'
+  return !carries && !parameters.has('transport') && !parameters.has('sid')
+}
+
+/** The engine.io sessions of clients that poll: their requests come one by one. */
+export class Channels {
+  readonly #known = new Map<string, Channel>()
+
+  /** The channel of an engine.io session, as far as it is remembered. */
+  of(query: string): Channel {
+    const [sid, ...others] = new URLSearchParams(query).getAll('sid')
+    const channel = this.#known.get(sid ?? '') ?? { attachments: 0, session: null }
+    if (sid === undefined || others.length > 0) return channel
+    this.#known.delete(sid)
+    this.#known.set(sid, channel)
+    const [oldest] = this.#known.keys()
+    if (this.#known.size > mostChannels && oldest !== undefined) this.#known.delete(oldest)
+    return channel
+  }
+}
