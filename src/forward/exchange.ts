@@ -28,7 +28,7 @@ import {
   type Rewriter,
   readAnswer,
 } from './rewrite.ts'
-import { ChannelReader, type Channels, isReadable } from './socket-io.ts'
+import { ChannelReader, type Channels, isReadablePoll } from './socket-io.ts'
 import { hostFor, type Upstream } from './upstream.ts'
 import { WholeAnswer } from './whole-answer.ts'
 
@@ -353,7 +353,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   /** Whether the request may speak on Copilot's channel: readably, and for the channel's own session. */
   #enterChannel({ query }: Grant): boolean {
     const channel = this.#carrier.channels.of(query)
-    if (!isReadable(query, this.#upgrade !== null || this.#body.exists)) return false
+    if (this.#upgrade === null && !isReadablePoll(query, this.#body.exists)) return false
     if (channel.session !== null && !this.lease.belongTo(channel.session)) return false
     channel.session ??= this.lease.session
     this.#channel = new ChannelReader(channel, this.lease, this.#carrier.apiToken)

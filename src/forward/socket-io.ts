@@ -102,6 +102,8 @@ export class ChannelReader {
     const attachments = Number(count ?? 0)
     const isBinary = type === '5' || type === '6'
     if ((count !== undefined) !== isBinary || attachments > mostAttachments) return unreadable
+    // White space here is an ack id to other parsers.
+    if (!/^(?:$|[[{])/.test(json)) return unreadable
     const data = json === '' ? undefined : parse(json)
     if (data === invalid) return unreadable
     switch (type) {
@@ -222,16 +224,16 @@ function hasRepeatedId(json: string, depth: number): boolean {
 }
 
 /**
- * Whether a request on the channel is engine.io 4, whose packets can be read. Others are let ask for
- * files, such as the client's, and no more: the older protocol, which an upstream without an `EIO`
- * takes a request for, has packets of another shape, and JSONP (`j`) another body.
+ * Whether a poll is engine.io 4, whose bodies can be read. Others are let ask for files, such as the
+ * client's, and no more: the older protocol, which an upstream takes a request without an `EIO` for,
+ * has bodies of another shape, and so has JSONP (`j`). Over a WebSocket all speak alike.
  */
-export function isReadable(query: string, carries: boolean): boolean {
+export function isReadablePoll(query: string, hasBody: boolean): boolean {
   const parameters = new URLSearchParams(query)
-  const revisions = parameters.getAll('EIO')
   if (parameters.has('j')) return false
-  if (revisions.length > 0) return revisions.length === 1 && revisions[0] === '4'
-  return !carries && !parameters.has('transport') && !parameters.has('sid')
+  const [revision, ...others] = parameters.getAll('EIO')
+  if (revision !== undefined) return revision === '4' && others.length === 0
+  return !hasBody && !parameters.has('transport') && !parameters.has('sid')
 }
 
 /** The engine.io sessions of clients that poll: their requests come one by one. */
@@ -241,8 +243,9 @@ export class Channels {
   /** The channel of an engine.io session, as far as it is remembered. */
   of(query: string): Channel {
     const [sid, ...others] = new URLSearchParams(query).getAll('sid')
-    const channel = this.#known.get(sid ?? '') ?? { attachments: 0, session: null }
-    if (sid === undefined || others.length > 0) return channel
+    if (sid === undefined || others.length > 0) return { attachments: 0, session: null }
+    const channel = this.#known.get(sid) ?? { attachments: 0, session: null }
+    // Now the latest used.
     this.#known.delete(sid)
     this.#known.set(sid, channel)
     const [oldest] = this.#known.keys()

@@ -10,7 +10,7 @@ const ids = { userId: 'agent-7', sessionId: 'chat-2041', URLToken: 'f38791ae' }
 const never = 3_600_000
 
 t.test('the page is made of the files that Copilot’s page is made of', async (t) => {
-  const { page, apiToken } = await start(t)
+  const { page, api, apiToken } = await start(t)
   const get = (path: string, init?: RequestInit): Promise<Response> =>
     fetch(new URL(path, page), init)
 
@@ -52,7 +52,7 @@ t.test('the page is made of the files that Copilot’s page is made of', async (
     await (await get('/config.js')).text(),
     `window.serverConfig = ${JSON.stringify({
       accessTokenSecret: apiToken,
-      agentAssistAPIUrl: workspace.api.href,
+      agentAssistAPIUrl: api.href,
       liveAgentUrl: '',
     })}\n`,
   )

@@ -30,8 +30,8 @@ t.test('every socket gets 1012 and nothing behind it', async (t) => {
     ['/ws', '/socket.io/', '/ws', '/ws'].map((path) => stage.pair(link({}, path))),
   )
   for (const pair of pairs) {
-    pair.client.socket.write(masked('before'))
-    t.same(await heard(pair, 1), ['text before'])
+    pair.client.socket.write(masked('42["before"]'))
+    t.same(await heard(pair, 1), ['text 42["before"]'])
   }
   const closed = stage.gateway.close()
   for (const pair of pairs) t.match(await ends(pair), [restart])

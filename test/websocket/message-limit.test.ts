@@ -65,18 +65,16 @@ const over: readonly (readonly [string, readonly Buffer[]])[] = [
 
 t.test('up to the limit', async (t) => {
   const stage = await startSockets(t, { WS_MAX_PAYLOAD: '1kb' })
-  for (const path of ['/ws', '/socket.io/']) {
-    for (const [name, frames] of within) {
-      const { client, upstream } = await stage.pair(link({}, path))
-      const bytes = Buffer.concat(frames)
-      client.socket.write(bytes)
-      const got = await upstream.until((b) => (b.length < bytes.length ? null : b))
-      t.ok(got.equals(bytes), `${path}: ${name}`)
-      upstream.socket.write(frame('still open'))
-      t.same(await said({ client }, 1), ['text still open'])
-      client.socket.destroy()
-      upstream.socket.destroy()
-    }
+  for (const [name, frames] of within) {
+    const { client, upstream } = await stage.pair()
+    const bytes = Buffer.concat(frames)
+    client.socket.write(bytes)
+    const got = await upstream.until((b) => (b.length < bytes.length ? null : b))
+    t.ok(got.equals(bytes), name)
+    upstream.socket.write(frame('still open'))
+    t.same(await said({ client }, 1), ['text still open'])
+    client.socket.destroy()
+    upstream.socket.destroy()
   }
 })
 
@@ -162,7 +160,7 @@ t.test('a reserved bit closes with 1002 on /socket.io/, and nowhere else', async
     ['on a control', [masked('a', { rsv: 4, opcode: ping })]],
     ['on a close', [masked('', { rsv: 4, opcode: 8 })]],
     ['on a fragment', [masked('a', { fin: false }), masked('b', { opcode: 0, rsv: 4 })]],
-    ['after a good message', [masked('good'), masked('a', { rsv: 4 })]],
+    ['after a good message', [masked('42["good"]'), masked('a', { rsv: 4 })]],
     ['without a mask', [frame('a', { rsv: 4 })]],
   ]
   for (const [name, frames] of rows) {

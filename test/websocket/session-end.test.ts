@@ -338,10 +338,10 @@ async function ends({ client, upstream }: Pair): Promise<string[]> {
 /** Both directions carry on. */
 async function stillOpen(t: Test, { client, upstream }: Pair, name: string): Promise<void> {
   const id = randomUUID()
-  client.socket.write(masked(`hello ${id}`))
+  client.socket.write(masked(`42["hello","${id}"]`))
   upstream.socket.write(frame(`still open ${id}`))
-  const there = upstream.until((b) => inWords(b).find((word) => word.endsWith(id)) ?? null)
-  const back = client.until((b) => inWords(bodyOf(b)).find((word) => word.endsWith(id)) ?? null)
+  const there = upstream.until((b) => inWords(b).find((word) => word.includes(id)) ?? null)
+  const back = client.until((b) => inWords(bodyOf(b)).find((word) => word.includes(id)) ?? null)
   const both = await Promise.allSettled([there, back])
   t.same(
     both.map(({ status }) => status),
