@@ -66,7 +66,7 @@ function addressPattern({ protocol, hostname, port }: URL): RegExp {
   // Neither api.example.com nor api.example:8443 is api.example.
   const end = String.raw`(?![\w-]|[.:]\w)`
   // Where no path follows, a query can.
-  const whole = String.raw`(?:(\\?\/)?(?=(\\?["'${'`'}])))?`
+  const whole = String.raw`(?:(\\?\/)?(?=(\\?["'${'`'}]))|)`
   return new RegExp(
     String.raw`(${schemes}):(\\?\/\\?\/)${literal(hostname)}${number}${end}${whole}`,
     'gi',
@@ -77,18 +77,25 @@ function literal(text: string): string {
   return text.replace(/\W/g, String.raw`\$&`)
 }
 
-/** A token as it stands in scripts, JSON, URLs and HTML. */
+/** A token as scripts, JSON, URLs and HTML may spell it. */
 function tokenPattern(token: string): RegExp {
-  const json = JSON.stringify(token).slice(1, -1)
-  const spellings = new Set([
-    token,
-    json,
-    json.replaceAll('/', String.raw`\/`),
-    encodeURIComponent(token),
-    token.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`),
-    token.replaceAll('&', '&amp;'),
-  ])
-  return new RegExp([...spellings].map((one) => literal(one)).join('|'), 'g')
+  const named: Readonly<Record<string, string>> = {
+    '/': String.raw`\\\/`,
+    '"': String.raw`\\"|&quot;`,
+    "'": String.raw`\\'|&apos;`,
+    '\\': String.raw`\\\\`,
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+  }
+  const spellings = [...token].map((character) => {
+    const code = character.charCodeAt(0)
+    const hex = code.toString(16).replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)
+    const coded = String.raw`\\u00${hex}|\\x${hex}|%${hex}|&#(?:${code}|[xX]${hex});`
+    const special = named[character]
+    return `(?:${literal(character)}|${special === undefined ? '' : `${special}|`}${coded})`
+  })
+  return new RegExp(spellings.join(''), 'g')
 }
 
 /** What an attribute of a document refers to, with its query. */
