@@ -156,6 +156,7 @@ export class ChannelReader {
       const named = namedBy(object)
       if (named === null || !this.#lease.narrow(named)) return foreign
     }
+    this.#channel.session ??= this.#lease.session
     return passed
   }
 }
