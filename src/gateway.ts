@@ -217,12 +217,12 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
   }
 
   function refuseUnread(unread: Reason, ip: string): string {
-    const limited = countsAsRefusal(unread) && carrier.refusals.count(ip, Date.now())
-    const reason = limited ? 'rate-limited' : unread
+    const wait = countsAsRefusal(unread) ? carrier.refusals.count(ip, Date.now()) : 0
+    const reason = wait > 0 ? 'rate-limited' : unread
     const requestId = randomUUID()
     const secure = config.publicOrigins?.[0]?.startsWith('https:') ?? listener.tls !== null
     const framing = { frameAncestors: "'none'", requestId, secure }
-    const { status, headers, body } = refusal(reason, framing, undefined)
+    const { status, headers, body } = refusal(reason, framing, undefined, wait)
     const lines = Object.entries({ ...headers, connection: 'close' }).map((line) => line.join(': '))
     const client = { ip, addresses: ip, scheme: 'http', host: '', requestId } as const
     carrier.audit(

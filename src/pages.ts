@@ -47,7 +47,7 @@ const texts: Readonly<Record<number, readonly [title: string, text: string]>> = 
   408: ['The connection was too slow', retry],
   413: ['This file is too large', '<p>Send a smaller file.</p>'],
   431: ['This link is too long', reopen],
-  429: ['Too many tries', `<p>Wait a minute before the next one.</p>${retry}`],
+  429: ['Too many tries', `<p>Wait a while before the next one.</p>${retry}`],
   503: ['Copilot is busy', `<p>It may have room in a moment.</p>${retry}`],
   502: ['Copilot cannot be reached', `<p>It may be back in a moment.</p>${retry}`],
   504: ['Copilot takes too long to answer', `<p>It may be back in a moment.</p>${retry}`],

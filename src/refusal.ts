@@ -12,9 +12,15 @@ export interface Answer {
 
 /**
  * What the client gets to see of a refusal: a status, and nothing of the reason but whether a fresh
- * link would help. A page where HTML is accepted, else problem details (RFC 9457).
+ * link would help. A page where HTML is accepted, else problem details (RFC 9457). `wait`: how long
+ * the client is past the rate of refusals, in ms.
  */
-export function refusal(reason: Reason, framing: Framing, accept: string | undefined): Answer {
+export function refusal(
+  reason: Reason,
+  framing: Framing,
+  accept: string | undefined,
+  wait: number,
+): Answer {
   const status = denials[reason]
   const { requestId } = framing
   const headers = ownHeaders(framing)
@@ -22,7 +28,8 @@ export function refusal(reason: Reason, framing: Framing, accept: string | undef
   // RFC 9110 §15.5.2
   if (status === 401) headers['www-authenticate'] = 'Bearer realm="copilot"'
   // RFC 9110 §10.2.3, in seconds
-  if (status === 429 || status === 503) headers['retry-after'] = '30'
+  if (status === 429) headers['retry-after'] = String(Math.ceil(wait / 1000))
+  if (status === 503) headers['retry-after'] = '30'
   if (acceptsHtml(accept)) {
     const renew = reason === 'token-expired' || reason === 'token-too-old'
     return html(status, headers, refusalPage(status, requestId, renew), framing)

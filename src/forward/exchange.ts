@@ -142,9 +142,10 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   /** Answers with a refusal, whatever was under way. */
   refuse(reason: Reason): void {
     const { client, framing } = this.#decided
-    const limited = countsAsRefusal(reason) && this.#carrier.refusals.count(client.ip, Date.now())
-    this.#reason = limited ? 'rate-limited' : reason
-    this.answer(refusal(this.#reason, framing, this.#request.headers.accept))
+    const { refusals } = this.#carrier
+    const wait = countsAsRefusal(reason) ? refusals.count(client.ip, Date.now()) : 0
+    this.#reason = wait > 0 ? 'rate-limited' : reason
+    this.answer(refusal(this.#reason, framing, this.#request.headers.accept, wait))
   }
 
   /** Answers in the upstream's place. */

@@ -8,8 +8,8 @@ export interface Rate {
 
 /** Refusals a client address, of which past a rate it gets to hear no more than that it is past it. */
 export interface Refusals {
-  /** Counts one more, and tells whether the address is past the rate. `now` is ms since the epoch. */
-  readonly count: (ip: string, now: number) => boolean
+  /** Counts one more; ms until the rate allows the next, or 0 where it allows this one. `now` is ms since the epoch. */
+  readonly count: (ip: string, now: number) => number
 }
 
 /** Attackers have many addresses: the oldest counts go first. */
@@ -29,7 +29,7 @@ export function createRefusals({ count: limit, window }: Rate): Refusals {
         counts.set(network, entry)
       }
       entry.refusals += 1
-      return entry.refusals > limit
+      return entry.refusals > limit ? entry.end - now : 0
     },
   }
 }

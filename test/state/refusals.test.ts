@@ -6,7 +6,7 @@ const now = Date.UTC(2026, 0, 1)
 t.test('an address is past the rate until its window is over', (t) => {
   const refusals = createRefusals({ count: 3, window: 1000 })
   const counted = [0, 1, 2, 3, 999].map((ms) => refusals.count('192.0.2.1', now + ms))
-  t.same(counted, [false, false, false, true, true])
+  t.same(counted, [0, 0, 0, 997, 1], 'past it, what is left of the window')
   t.notOk(refusals.count('192.0.2.2', now + 999), 'another address has a count of its own')
   t.notOk(refusals.count('192.0.2.1', now + 1000), 'a new window begins')
   t.end()
@@ -26,7 +26,7 @@ t.test('an IPv6 network of 2⁶⁴ addresses is one', (t) => {
   ] as const) {
     const refusals = createRefusals({ count: 1, window: 1000 })
     refusals.count(one, now)
-    t.equal(refusals.count(other, now), same, name)
+    t.equal(refusals.count(other, now) > 0, same, name)
   }
   t.end()
 })
