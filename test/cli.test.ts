@@ -234,7 +234,10 @@ t.test('an address that is taken ends start in one line', async (t) => {
   )
   const nowhere = await run(['start'], { ...needed, HOST: '192.0.2.1', LOG_LEVEL: 'silent' })
   t.equal(nowhere.code, 1)
-  t.equal(nowhere.stderr, 'Cannot listen on HOST 192.0.2.1, PORT 8080: EADDRNOTAVAIL\n')
+  t.equal(
+    nowhere.stderr,
+    'Cannot listen on HOST 192.0.2.1, PORT 8080: EADDRNOTAVAIL, HOST is no address of this machine\n',
+  )
 })
 
 t.test('demo runs the demo, or says what it needs', async (t) => {

@@ -38,10 +38,18 @@ async function listen(config: Config, log: Logger): Promise<Serving | null> {
     if (!(error instanceof Error && 'syscall' in error)) throw error
     const { host, port } = config.listener
     const code = errorCode(error)
-    const why = code === 'EADDRINUSE' ? 'EADDRINUSE, something else listens there' : code
+    const cause = causes[code ?? '']
+    const why = cause === undefined ? code : `${code}, ${cause}`
     process.stderr.write(`Cannot listen on HOST ${host}, PORT ${port}: ${why}\n`)
     return null
   }
+}
+
+const causes: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'something else listens there',
+  EADDRNOTAVAIL: 'HOST is no address of this machine',
+  EACCES: 'ports this low need a privilege',
+  ENOTFOUND: 'HOST is a name without an address',
 }
 
 /** Resolves at the first signal; the next one ends the process at once. */
