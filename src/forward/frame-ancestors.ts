@@ -17,7 +17,7 @@ export function parseFrameAncestors(
   for (const source of written) {
     const parsed = parseSource(source)
     if (typeof parsed === 'string') sources.add(parsed)
-    else problems.add(`${JSON.stringify(source)} ${parsed.problem}`)
+    else problems.add(`${JSON.stringify(source.replaceAll('"', ''))} ${parsed.problem}`)
   }
   if (problems.size > 0) return { problem: [...problems].join('; ') }
   return { sources: [...sources] }
@@ -51,6 +51,10 @@ export function isLoopback(host: string): boolean {
 }
 
 function parseSource(written: string): string | { readonly problem: string } {
+  // Compose and Docker's env files hand quotes on.
+  if (written.includes('"')) return { problem: 'must stand without double quotes' }
+  if (written.includes(';'))
+    return { problem: 'holds a semicolon: separate sources by white space or commas' }
   const lower = written.toLowerCase()
   if (lower === "'self'") return "'self'"
   if (lower === "'none'") return { problem: 'must stand alone' }

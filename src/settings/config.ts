@@ -149,6 +149,17 @@ export function readConfig(
   if (needed.sessionMaxAge !== null && needed.sessionMaxAge < 30 * 60_000) {
     warn(settings.sessionMaxAge, 'is under 30m: agents lose the workspace in mid-conversation')
   }
+  for (const [setting, url] of [
+    [settings.copilotUrl, page],
+    [settings.copilotApiUrl, api],
+  ] as const) {
+    if (url?.protocol === 'http:' && !isLoopback(url.hostname)) {
+      warn(setting, 'is plain HTTP: tokens and conversations cross the network in the clear')
+    }
+  }
+  if (publicOrigins?.some((own) => own.startsWith('http:') && !isLoopback(new URL(own).hostname))) {
+    warn(settings.publicUrl, 'is plain HTTP: browsers keep no session there, and no link is secret')
+  }
   const https = wantsTls || publicOrigins?.some((own) => own.startsWith('https:'))
   if (host !== null && !isLoopback(host) && !https) {
     warn(

@@ -113,7 +113,9 @@ export const origins: Parser<readonly string[]> = (text, surroundings) => {
   const values = new Set<string>()
   const problems: string[] = []
   text.split(/\s+/).forEach((entry, index, all) => {
-    const parsed = origin(entry, surroundings)
+    const parsed = /[,;]/.test(entry)
+      ? wrong('must have white space between two origins, no comma or semicolon')
+      : origin(entry, surroundings)
     if ('value' in parsed) values.add(parsed.value.origin)
     else problems.push(...parsed.problems.map((problem) => nth('entry', index, all, problem)))
   })
@@ -127,7 +129,7 @@ export const frameAncestors: Parser<readonly string[]> = (text) => {
 
 /** Addresses and CIDRs, not of everyone: anyone could then say where a request comes from. */
 export const proxies: Parser<readonly string[]> = (text) => {
-  const entries = text.split(/[\s,]+/).filter((entry) => entry !== '')
+  const entries = [...new Set(text.split(/[\s,]+/).filter((entry) => entry !== ''))]
   const problems = entries.flatMap((entry) => {
     if (/\/0+$/.test(entry)) return [`must not believe everyone, as ${JSON.stringify(entry)} does`]
     return isRange(entry)

@@ -27,6 +27,7 @@ export interface Reader {
 export function createReader(env: Environment, surroundings: Surroundings): Reader {
   const problems: Finding[] = []
   const warnings: Finding[] = []
+  const empty = new Set<string>()
 
   return {
     read(setting) {
@@ -45,7 +46,13 @@ export function createReader(env: Environment, surroundings: Surroundings): Read
     refuse: (setting, message) => void problems.push({ setting: setting.name, message }),
     warn: (setting, message) => void warnings.push({ setting: setting.name, message }),
     problems,
-    warnings,
+    get warnings() {
+      // What follows from a setting's absence says that it is absent.
+      const warned = new Set(warnings.map(({ setting }) => setting))
+      const message = 'is empty and counts as not set'
+      const unsaid = [...empty].filter((name) => !warned.has(name))
+      return [...unsaid.map((setting) => ({ setting, message })), ...warnings]
+    },
   }
 
   /** The text of a setting, and the variable to blame for it. */
@@ -74,7 +81,7 @@ export function createReader(env: Environment, surroundings: Surroundings): Read
   /** An empty variable is an absent one: Compose files and templates pass on what has no value. */
   function given(name: string): string | null {
     const text = env[name]?.trim()
-    if (text === '') warnings.push({ setting: name, message: 'is empty and counts as not set' })
+    if (text === '') empty.add(name)
     return text || null
   }
 }

@@ -8,6 +8,10 @@ export const sharedSecrets: Parser<readonly Buffer[]> = (text) => {
   if (written.length === 0) return wrong('holds no secret')
   // As a whole first: a PEM file has white space in it.
   if (isKey(Buffer.from(text))) return wrong(keyProblem)
+  if (written.length > 1 && written.every((secret) => Buffer.byteLength(secret) < 32)) {
+    const words = `holds ${written.length} words of under 32 bytes, each of them a secret`
+    return wrong(`${words} since white space separates secrets: ${remedy}`)
+  }
   const values: Buffer[] = []
   const problems: string[] = []
   const warnings: string[] = []

@@ -41,6 +41,8 @@ t.test('what would let the wrong page frame is refused', (t) => {
   const shape = 'is no host source: write https://host, https://*.host or https://host:port'
   const path = 'must have no path, query or fragment'
   const secure = 'must be https (http is for loopback only)'
+  const semicolon = 'holds a semicolon: separate sources by white space or commas'
+  const quotes = 'must stand without double quotes'
   const rows: readonly (readonly [string, string])[] = [
     ['*', anyone],
     ['*:443', anyone],
@@ -78,7 +80,6 @@ t.test('what would let the wrong page frame is refused', (t) => {
     ['https://cc_1.example', shape],
     ['https://%63c.example', shape],
     ["https://cc.example'", shape],
-    ['https://cc.example;script-src', shape],
     ['https://cc.example\\', shape],
     ['https://cc\u0000.example', shape],
     ['127.1', shape],
@@ -94,6 +95,18 @@ t.test('what would let the wrong page frame is refused', (t) => {
   ]
   for (const [text, why] of rows) {
     t.strictSame(parseFrameAncestors(text), { problem: `${JSON.stringify(text)} ${why}` }, text)
+  }
+  for (const [name, text, problem] of [
+    ['a semicolon', 'a.example;b.example', `"a.example;b.example" ${semicolon}`],
+    ['a directive', 'https://a.example;script-src', `"https://a.example;script-src" ${semicolon}`],
+    ['double quotes', '"https://a.example"', `"https://a.example" ${quotes}`],
+    [
+      'double quotes around all',
+      '"https://a.example https://b.example"',
+      `"https://a.example" ${quotes}; "https://b.example" ${quotes}`,
+    ],
+  ] as const) {
+    t.strictSame(parseFrameAncestors(text), { problem }, name)
   }
   t.strictSame(
     parseFrameAncestors("'none' https://cc.example * *"),

@@ -268,6 +268,7 @@ t.test('what is wrong is said, and what would be right', (t) => {
   const credentials = 'must hold no user and password'
   const bare = 'must have no query and no fragment'
   const origin = 'must be an origin: scheme, host and port without a path'
+  const separator = 'must have white space between two origins, no comma or semicolon'
   const key =
     'holds a PEM, DER or JWK key; a public key is no secret: give the shared secret itself'
   const short = 'bytes, but HS256 needs 32: take hex: and what openssl rand -hex 32 prints'
@@ -376,6 +377,10 @@ t.test('what is wrong is said, and what would be right', (t) => {
       { JWT_SECRET: `${text} hex:${hex} utf8:${text}` },
       'JWT_SECRET (secret 3 of 3) is there twice',
     ],
+    [
+      { JWT_SECRET: 'a sentence of so many words that it has over 32 bytes' },
+      'JWT_SECRET holds 12 words of under 32 bytes, each of them a secret since white space separates secrets: take hex: and what openssl rand -hex 32 prints',
+    ],
     [{ JWT_SECRET: spkiPem }, `JWT_SECRET ${key}`],
     [{ JWT_SECRET: spkiPem.replaceAll('\n', '\\n') }, `JWT_SECRET ${key}`],
     [{ JWT_SECRET: undefined, JWT_SECRET_FILE: 'key.pem' }, `JWT_SECRET_FILE ${key}`],
@@ -391,8 +396,17 @@ t.test('what is wrong is said, and what would be right', (t) => {
       { JWT_SECRET: `${text} ${Buffer.from(spkiPem).toString('base64')}` },
       `JWT_SECRET (secret 2 of 2) ${key}`,
     ],
+    [
+      { FRAME_ANCESTORS: '"https://a.example"' },
+      'FRAME_ANCESTORS "https://a.example" must stand without double quotes',
+    ],
     [{ FRAME_ANCESTORS: '*' }, 'FRAME_ANCESTORS "*" would let any site frame: name a host'],
     [{ PUBLIC_URL: 'https://a.example/x' }, `PUBLIC_URL ${origin}`],
+    [{ PUBLIC_URL: 'https://a.example,https://b.example' }, `PUBLIC_URL ${separator}`],
+    [
+      { PUBLIC_URL: 'https://a.example; https://b.example' },
+      `PUBLIC_URL (entry 1 of 2) ${separator}`,
+    ],
     [{ PUBLIC_URL: 'gateway.example' }, `PUBLIC_URL ${url}`],
     [
       { PUBLIC_URL: 'https://a.example ws://b.example https://u@c.example' },
@@ -473,7 +487,7 @@ t.test('what is wrong is said, and what would be right', (t) => {
     [{ UPSTREAM_TIMEOUT: '2147483648ms' }, 'UPSTREAM_TIMEOUT must be 24d or less'],
     [{ DRAIN_TIMEOUT: '99d' }, 'DRAIN_TIMEOUT must be 24d or less'],
     [
-      { TRUST_PROXY: '0.0.0.0/0 ::/0' },
+      { TRUST_PROXY: '0.0.0.0/0 ::/0 ::/0' },
       'TRUST_PROXY must not believe everyone, as "0.0.0.0/0" does',
       'TRUST_PROXY must not believe everyone, as "::/0" does',
     ],
@@ -555,6 +569,9 @@ t.test('what is doubtful is warned of', (t) => {
   const looksHex = 'looks like hex: put hex: or utf8: before it'
   const looksBase64 = 'looks like base64: put base64: or utf8: before it'
   const network = 'HOST takes plain HTTP from the network: set TLS_CERT_FILE, or PUBLIC_URL (https)'
+  const publicHttp =
+    'PUBLIC_URL is plain HTTP: browsers keep no session there, and no link is secret'
+  const upstreamHttp = 'is plain HTTP: tokens and conversations cross the network in the clear'
   const short = 'SESSION_MAX_AGE is under 30m: agents lose the workspace in mid-conversation'
   const upstream = {
     UPSTREAM_CA_FILE: 'cert.pem',
@@ -572,6 +589,10 @@ t.test('what is doubtful is warned of', (t) => {
     ],
     [
       { FRAME_ANCESTORS: undefined },
+      "FRAME_ANCESTORS is not set, so 'none': no page may frame the workspace",
+    ],
+    [
+      { FRAME_ANCESTORS: '' },
       "FRAME_ANCESTORS is not set, so 'none': no page may frame the workspace",
     ],
     [{ FRAME_ANCESTORS: "'none'" }],
@@ -596,7 +617,9 @@ t.test('what is doubtful is warned of', (t) => {
     [{ SESSION_MAX_AGE: '29m', SESSION_OUTLIVES_TOKEN: 'true' }, short],
     [{ SESSION_MAX_AGE: '30m' }],
     [{ HOST: '0.0.0.0' }, network],
-    [{ HOST: '::', PUBLIC_URL: 'http://gateway.example' }, network],
+    [{ HOST: '::', PUBLIC_URL: 'http://gateway.example' }, publicHttp, network],
+    [{ PUBLIC_URL: 'https://gateway.example http://gateway.example' }, publicHttp],
+    [{ PUBLIC_URL: 'http://localhost:8080 http://[::1]:8080' }],
     [{ HOST: '0.0.0.0', PUBLIC_URL: 'https://gateway.example' }],
     [{ HOST: '0.0.0.0', ...tls }],
     [{ HOST: '::1' }],
@@ -617,16 +640,23 @@ t.test('what is doubtful is warned of', (t) => {
         COPILOT_URL: 'http://copilot.example',
         COPILOT_API_URL: 'https://api.example',
       },
+      `COPILOT_URL ${upstreamHttp}`,
     ],
     [
       { ...upstream, COPILOT_URL: 'http://copilot.example' },
       'UPSTREAM_CA_FILE has no effect, since COPILOT_URL is not https',
       'UPSTREAM_CERT_FILE has no effect, since COPILOT_URL is not https',
       'UPSTREAM_KEY_FILE has no effect, since COPILOT_URL is not https',
+      `COPILOT_URL ${upstreamHttp}`,
     ],
     [{ COPILOT_URL: 'http://127.0.0.1:9000' }],
     [{ COPILOT_URL: 'http://127.0.0.2:8080' }],
-    [{ COPILOT_URL: 'http://copilot.example:8080', HOST: '0.0.0.0', ...tls }],
+    [{ COPILOT_URL: 'http://[::1]:9000', COPILOT_API_URL: 'http://api.localhost:9001' }],
+    [{ COPILOT_API_URL: 'http://api.example' }, `COPILOT_API_URL ${upstreamHttp}`],
+    [
+      { COPILOT_URL: 'http://copilot.example:8080', HOST: '0.0.0.0', ...tls },
+      `COPILOT_URL ${upstreamHttp}`,
+    ],
   ]
   for (const [change, ...expected] of rows) {
     t.strictSame(warningsOf(change), expected, JSON.stringify(change))
