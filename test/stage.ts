@@ -22,6 +22,7 @@ import { createKeys } from '../src/keys.ts'
 import { createLog } from '../src/observe/log.ts'
 import { type Serving, serve } from '../src/serve.ts'
 import { readConfig } from '../src/settings/config.ts'
+import { know, knowSettings, pour, pourAnswer, pourAnswers } from './sinks.ts'
 
 export const secret = 'a-shared-secret-of-256-bits-as-text'
 export const ids = { userId: 'agent-7', sessionId: 'session-1', URLToken: 'f38791ae' } as const
@@ -41,7 +42,10 @@ export function jwt(
 export function link(changes: Readonly<Record<string, string | null>> = {}, path = '/'): string {
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries({ ...ids, auth: jwt(), ...changes })) {
-    if (value !== null) query.set(name, value)
+    if (value === null) continue
+    query.set(name, value)
+    if (name === 'URLToken') know('secret', value)
+    if (name === 'userId' || name === 'sessionId') know('id', value)
   }
   return `${path}?${query}`
 }
@@ -140,6 +144,7 @@ export async function startGateway(
     RATE_LIMIT: '1000000/1m',
     ...env,
   }
+  knowSettings(settings)
   const read = readConfig(settings, {
     readFile: (path) => readFileSync(path, 'utf8'),
     now: Date.now(),
@@ -149,6 +154,7 @@ export async function startGateway(
   const waiting = new Set<() => void>()
   const log = createLog('trace', {
     write(line) {
+      pour('log', line)
       lines.push(JSON.parse(line))
       for (const check of waiting) check()
     },
@@ -183,7 +189,9 @@ export async function exchange(port: number, bytes: string | Buffer): Promise<st
   socket.on('error', () => {})
   socket.write(bytes, 'latin1')
   await new Promise((resolve) => socket.once('close', resolve))
-  return Buffer.concat(chunks).toString('latin1')
+  const answers = Buffer.concat(chunks)
+  pourAnswers(answers)
+  return answers.toString('latin1')
 }
 
 export interface Asked {
@@ -242,13 +250,16 @@ export function ask(origin: string, target = link(), asked: Asked = {}): Promise
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('error', () => {})
       response.on('close', () => {
+        const { statusCode: status = 0, headers } = response
+        const body = Buffer.concat(chunks).toString('latin1')
+        pourAnswer(status, headers, body)
         resolve({
-          status: response.statusCode ?? 0,
+          status,
           message: response.statusMessage ?? '',
-          headers: response.headers,
+          headers,
           rawHeaders: response.rawHeaders,
           rawTrailers: response.rawTrailers,
-          body: Buffer.concat(chunks).toString('latin1'),
+          body,
           complete: response.complete,
           interim,
         })

@@ -1,6 +1,5 @@
 import t from 'tap'
 import {
-  chromiumMissing,
   connected,
   gatherErrors,
   gatherMessages,
@@ -9,6 +8,7 @@ import {
   shutFrames,
   startOwnStage,
 } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const outer = names.contactCenter
 const inner = 'widget.test'

@@ -1,7 +1,6 @@
 import type { Frame, Page, Response } from 'playwright-core'
 import t from 'tap'
 import {
-  chromiumMissing,
   connected,
   gather,
   gatherErrors,
@@ -12,6 +11,7 @@ import {
   startHttpsDemo,
   startOwnStage,
 } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const refusals = [
   { title: 'An expired link', status: 401, renew: true, reason: 'token-expired' },

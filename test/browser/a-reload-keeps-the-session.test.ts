@@ -1,13 +1,6 @@
 import t, { type Test } from 'tap'
-import {
-  chromiumMissing,
-  connected,
-  gatherMessages,
-  launch,
-  names,
-  startOwnStage,
-  tile,
-} from './chromium.ts'
+import { connected, gatherMessages, launch, names, startOwnStage, tile } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const minute = 60_000
 const hour = 60 * minute

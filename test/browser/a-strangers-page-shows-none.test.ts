@@ -4,7 +4,6 @@ import { agent, conversations } from '../../demo/conversations.ts'
 import { createLink } from '../../src/link/link.ts'
 import {
   certify,
-  chromiumMissing,
   connected,
   framing,
   gather,
@@ -16,6 +15,7 @@ import {
   startFramingSite,
   startHttpsDemo,
 } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const [maria] = conversations
 

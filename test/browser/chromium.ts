@@ -1,7 +1,7 @@
 // What the browser tests play on: Debian's Chromium, HTTPS under real names, and what it all says.
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes, X509Certificate } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,22 +19,16 @@ import { pickPorts, startSite, type Tls } from '../../demo/site.ts'
 import { startWorkspace, type Workspace } from '../../demo/workspace.ts'
 import { createLink } from '../../src/link/link.ts'
 import { createLog } from '../../src/observe/log.ts'
-import { type Stage, secret, startGateway } from '../stage.ts'
+import { know, knowSecret, pour, pourAnswer } from '../sinks.ts'
+import { ids, type Stage, secret, startGateway } from '../stage.ts'
+import { executablePath, missing } from './executable.ts'
 
 export interface Scope {
   teardown(done: () => unknown): void
 }
 
-const executablePath = '/usr/bin/chromium'
 /** After so many milliseconds a test fails. */
 const patience = 20_000
-
-const missing = existsSync(executablePath)
-  ? null
-  : `${executablePath} is missing: apt-get install --no-install-recommends chromium`
-
-/** Why there is nothing to test with, or false. In CI the tests fail of it. */
-export const chromiumMissing: string | false = process.env['CI'] ? false : (missing ?? false)
 
 /** Each is a site of its own, but that the neighbour is of the gateway's. */
 export const names = {
@@ -85,7 +79,7 @@ export async function launch(t: Scope): Promise<NewContext> {
   t.teardown(() => browser.close())
   return async (t, { width = 1280, height = 900, colors = 'light' } = {}) => {
     const context = await browser.newContext({ viewport: { width, height }, colorScheme: colors })
-    context.setDefaultTimeout(patience)
+    watch(context)
     t.teardown(() => context.close())
     return context
   }
@@ -99,9 +93,20 @@ export async function launchAllowingCookies(t: Scope): Promise<BrowserContext> {
   writeFileSync(join(profile, 'Default/Preferences'), JSON.stringify(preferences))
   t.teardown(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }))
   const context = await chromium.launchPersistentContext(profile, options())
-  context.setDefaultTimeout(patience)
+  watch(context)
   t.teardown(() => context.close())
   return context
+}
+
+function watch(context: BrowserContext): void {
+  context.setDefaultTimeout(patience)
+  context.on('response', async (response) => {
+    if (response.status() < 400) return
+    const headers = await response.allHeaders()
+    // A document that was left before it was asked for has none.
+    const body = await response.text().catch(() => '')
+    pourAnswer(response.status(), headers, body)
+  })
 }
 
 function options(): Parameters<typeof chromium.launch>[0] {
@@ -166,10 +171,11 @@ export type Line = Readonly<Record<string, unknown>>
 function recordLog(): { readonly log: Logger; readonly audit: Gathered<Line> } {
   const audit = gather<Line>()
   const write = (text: string): void => {
+    pour('log', text)
     const line: Line = JSON.parse(text)
     if (line['event'] === 'access') audit.add(line)
   }
-  return { log: createLog('info', { write }), audit }
+  return { log: createLog('trace', { write }), audit }
 }
 
 /** The product's demo over HTTPS, and the gateway's audit lines. */
@@ -180,6 +186,8 @@ export async function startHttpsDemo(
   const { log, audit } = recordLog()
   const demo = await startDemo({ names, tls: certify(), log, pace: 20, ...changes })
   t.teardown(() => demo.close())
+  knowSecret(demo.secret)
+  know('secret', demo.urlToken)
   return { demo, audit }
 }
 
@@ -247,16 +255,18 @@ export async function startOwnStage(
       if (!site) throw new Error(`no site on ${host}`)
       return framing(site, ...links)
     },
-    link: ({ sessionId = 'chat-2041', signedAt = Date.now(), expiresIn = 3_600_000, key } = {}) =>
-      createLink({
+    link({ sessionId = 'chat-2041', signedAt = Date.now(), expiresIn = 3_600_000, key } = {}) {
+      const subject = { userId: 'dana.whitfield', sessionId, urlToken: ids.URLToken }
+      know('id', subject.userId)
+      know('secret', subject.urlToken)
+      return createLink({
         baseUrl: gateway,
-        userId: 'dana.whitfield',
-        sessionId,
-        urlToken: 'f38791ae',
+        ...subject,
         secret: key ?? Buffer.from(secret),
         expiresIn,
         now: signedAt,
-      }),
+      })
+    },
     workspace: {
       stop: () => workspace.close(),
       start: async () => {

@@ -2,14 +2,8 @@ import type { Frame, Page } from 'playwright-core'
 import t from 'tap'
 import { agent, conversations } from '../../demo/conversations.ts'
 import { createLink, type LinkOptions } from '../../src/link/link.ts'
-import {
-  chatWith,
-  chromiumMissing,
-  connected,
-  type Line,
-  launch,
-  startHttpsDemo,
-} from './chromium.ts'
+import { chatWith, connected, type Line, launch, startHttpsDemo } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const [maria, tomas, ines] = conversations
 const hour = 3_600_000

@@ -3,7 +3,6 @@ import t from 'tap'
 import { agent, conversations } from '../../demo/conversations.ts'
 import {
   chatWith,
-  chromiumMissing,
   connected,
   framing,
   launch,
@@ -12,6 +11,7 @@ import {
   startFramingSite,
   startHttpsDemo,
 } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const [maria, tomas] = conversations
 

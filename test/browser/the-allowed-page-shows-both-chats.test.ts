@@ -3,7 +3,6 @@ import t from 'tap'
 import { agent, conversations } from '../../demo/conversations.ts'
 import {
   chatWith,
-  chromiumMissing,
   connected,
   gather,
   gatherErrors,
@@ -14,6 +13,7 @@ import {
   startHttpsDemo,
   tile,
 } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const [maria, tomas] = conversations
 

@@ -10,12 +10,17 @@ import t from 'tap'
 import { startDemo } from '../../demo/main.ts'
 import { readable } from '../../demo/readable.ts'
 import { listen, pickPorts } from '../../demo/site.ts'
+import { createLog } from '../../src/observe/log.ts'
+import { know, knowSecret, pour, pourAnswer } from '../sinks.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const log = createLog('trace', { write: (line) => pour('log', line) })
 
 t.test('the desktop’s links open the workspace, and the links that must fail do', async (t) => {
-  const demo = await startDemo({ pace: 5 })
+  const demo = await startDemo({ pace: 5, log })
   t.teardown(() => demo.close())
+  knowSecret(demo.secret)
+  know('secret', demo.urlToken)
   t.equal(demo.gateway.hostname, 'localhost')
   t.equal(demo.desktop.hostname, 'contact-center.localhost')
   t.equal(demo.stranger.hostname, 'stranger.localhost')
@@ -74,7 +79,7 @@ t.test('over HTTPS, under names of one’s own', async (t) => {
     readFileSync(join(folder, file), 'utf8'),
   )
   t.ok(cert && key && ca)
-  const demo = await startDemo({ names, tls: { cert: cert ?? '', key: key ?? '' } })
+  const demo = await startDemo({ names, tls: { cert: cert ?? '', key: key ?? '' }, log })
   t.teardown(() => demo.close())
   for (const [url, origin] of [
     [demo.desktop, `https://contact-center.test:${demo.desktop.port}`],
@@ -185,5 +190,8 @@ async function get(url: URL, ca?: string): Promise<Got> {
   })
   request.end()
   const [response] = await once(request, 'response')
-  return { status: response.statusCode, headers: response.headers, body: await text(response) }
+  const { statusCode: status, headers } = response
+  const body = await text(response)
+  pourAnswer(Number(status), headers, body)
+  return { status, headers, body }
 }

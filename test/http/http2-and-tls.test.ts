@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { pourAnswer } from '../sinks.ts'
 import {
   auditOf,
   exchange,
@@ -116,6 +117,7 @@ async function answerOf(stream: ClientHttp2Stream): Promise<Answer> {
     body += chunk.toString('latin1')
   })
   await new Promise((resolve) => stream.once('close', resolve))
+  pourAnswer(Number(headers[':status']), headers, body)
   return { headers, body, trailers, interim, reset: stream.rstCode ?? 0 }
 }
 

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { knowSettings, pour } from '../sinks.ts'
 import { secret } from '../stage.ts'
 
 const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
@@ -40,6 +41,7 @@ export function run(
   env: Env,
   { args = ['start'], cwd = emptyDirectory(t) }: { args?: readonly string[]; cwd?: string } = {},
 ): Child {
+  knowSettings(env)
   const child = spawn(process.execPath, [cli, ...args], {
     cwd,
     env: { PATH: process.env['PATH'] ?? '', ...env },
@@ -55,8 +57,10 @@ export function run(
   }
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
     stderr += chunk
+    pour('stderr', chunk)
   })
   createInterface({ input: child.stdout }).on('line', (line) => {
+    pour('log', line)
     lines.push(JSON.parse(line))
     check()
   })
@@ -98,6 +102,7 @@ export async function start(t: Scope, upstream: string, env: Env = {}): Promise<
     PORT: '0',
     ADMIN_PORT: 'off',
     RATE_LIMIT: '1000000/1m',
+    LOG_LEVEL: 'trace',
     ...env,
   })
   const { addresses } = await child.logged((line) => line['event'] === 'listening')

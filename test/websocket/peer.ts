@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { pourAnswers } from '../sinks.ts'
 import { link, type Stage, startGateway, startUpstream, type Upstream } from '../stage.ts'
 
 interface Scope {
@@ -40,6 +41,7 @@ export function wire<T extends Duplex>(socket: T, head: Buffer = Buffer.alloc(0)
   const end = (): void => {
     over = true
     check()
+    pourAnswers(bytes())
   }
   const until: Wire['until'] = (find) =>
     new Promise((resolve, reject) => {
