@@ -102,8 +102,8 @@ function watch(context: BrowserContext): void {
   context.setDefaultTimeout(patience)
   context.on('response', async (response) => {
     if (response.status() < 400) return
-    const headers = await response.allHeaders()
-    // A document that was left before it was asked for has none.
+    // A page that has been left has no more to say.
+    const headers = await response.allHeaders().catch(() => response.headers())
     const body = await response.text().catch(() => '')
     pourAnswer(response.status(), headers, body)
   })
