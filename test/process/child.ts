@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { knowSettings, pour } from '../sinks.ts'
 import { secret } from '../stage.ts'
 
-const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+const source = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 
 interface Scope {
   teardown(done: () => unknown): void
@@ -39,8 +39,9 @@ export interface Child {
 export function run(
   t: Scope,
   env: Env,
-  { args = ['start'], cwd = emptyDirectory(t) }: { args?: readonly string[]; cwd?: string } = {},
+  options: { args?: readonly string[]; cwd?: string; cli?: string } = {},
 ): Child {
+  const { args = ['start'], cwd = emptyDirectory(t), cli = source } = options
   knowSettings(env)
   const child = spawn(process.execPath, [cli, ...args], {
     cwd,
@@ -94,8 +95,13 @@ export interface Served extends Child {
 }
 
 /** A gateway that listens on a free port, in front of this upstream. */
-export async function start(t: Scope, upstream: string, env: Env = {}): Promise<Served> {
-  const child = run(t, {
+export async function start(
+  t: Scope,
+  upstream: string,
+  env: Env = {},
+  cli: string = source,
+): Promise<Served> {
+  const settings = {
     COPILOT_URL: upstream,
     JWT_SECRET: secret,
     FRAME_ANCESTORS: 'https://cc.example',
@@ -104,7 +110,8 @@ export async function start(t: Scope, upstream: string, env: Env = {}): Promise<
     RATE_LIMIT: '1000000/1m',
     LOG_LEVEL: 'trace',
     ...env,
-  })
+  }
+  const child = run(t, settings, { cli })
   const { addresses } = await child.logged((line) => line['event'] === 'listening')
   const [origin] = Array.isArray(addresses) ? addresses : []
   return { ...child, origin: String(origin), port: Number(new URL(String(origin)).port) }
