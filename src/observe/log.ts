@@ -3,6 +3,7 @@ import {
   destination,
   type LevelWithSilent,
   type Logger,
+  type LoggerOptions,
   pino,
   stdSerializers,
 } from 'pino'
@@ -12,7 +13,19 @@ export function createLog(
   level: LevelWithSilent,
   stream: DestinationStream = destination(1),
 ): Logger {
-  return pino({ level, base: null, serializers: { err: describe } }, stream)
+  const quiet = {
+    serializers: { err: describe },
+    // Of an error under this key, or logged by itself, pino makes its message the line's.
+    errorKey: 'unused',
+    hooks: {
+      logMethod(args, method) {
+        const [first]: readonly unknown[] = args
+        if (first instanceof Error) method.call(this, { err: first })
+        else method.apply(this, args)
+      },
+    },
+  } satisfies LoggerOptions
+  return pino({ level, base: null, ...quiet }, stream)
 }
 
 /** Libraries put the URL, token and all, into their messages: only what names the fault is kept. */
@@ -21,6 +34,7 @@ function describe(error: Error): Record<string, unknown> {
   const code = 'code' in error ? error.code : undefined
   const frames = String(stack)
     .split('\n')
-    .filter((line) => /^\s+at /.test(line))
+    // Of a message, too, a line may begin like this.
+    .filter((line) => /^\s+at [^?]+:\d+:\d+\)?$/.test(line))
   return { type, code, stack: frames.join('\n') }
 }

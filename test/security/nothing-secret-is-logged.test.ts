@@ -1,4 +1,6 @@
 import t from 'tap'
+import { createLog } from '../../src/observe/log.ts'
+import { pour } from '../sinks.ts'
 import { exchange, ids, jwt, link, secret, startGateway, startUpstream } from '../stage.ts'
 
 t.test('no line of the log holds what opens a session, at whatever level', async (t) => {
@@ -54,5 +56,33 @@ t.test('no line of the log holds what opens a session, at whatever level', async
   ] as const) {
     t.ok(canary.length > 4, `${name} is something to look for`)
     t.notOk(written.includes(canary), name)
+  }
+})
+
+t.test('of an error the log has its code and where it was thrown, not what it says', async (t) => {
+  const lines: string[] = []
+  const log = createLog('trace', {
+    write(line) {
+      pour('log', line)
+      lines.push(line)
+    },
+  })
+  const cause = new TypeError(`Invalid URL: ${link()}`)
+  const fault = Object.assign(new Error(`at ${link()}\n  at ${link()}\n  of ${jwt()}`, { cause }), {
+    code: 'ERR_X',
+    url: link(),
+  })
+  for (const err of [fault, cause, new AggregateError([fault, cause], secret)]) {
+    log.error({ event: 'internal-error', err })
+  }
+  t.match(JSON.parse(lines[0] ?? ''), {
+    event: 'internal-error',
+    err: { type: 'Error', code: 'ERR_X', stack: /^ +at .*nothing-secret-is-logged/ },
+  })
+  log.error(fault)
+  t.equal(lines.length, 4)
+  t.same(JSON.parse(lines[3] ?? '').err, JSON.parse(lines[0] ?? '').err, 'an error by itself')
+  for (const canary of ['auth=', 'eyJ', 'Invalid URL', secret]) {
+    t.notOk(lines.join('').includes(canary), canary)
   }
 })
