@@ -8,18 +8,21 @@ const root = new URL('..', import.meta.url)
 const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
 const readme = read('README.md')
 
-/** The rows of the table under this header, as cells. */
-function table(header: string): string[][] {
-  const lines = readme.split('\n')
-  const start = lines.findIndex((line) => line.startsWith(header))
-  const rows = lines.slice(start + 2)
-  const end = rows.findIndex((line) => !line.startsWith('|'))
-  return rows.slice(0, end).map((row) =>
-    row
-      .split('|')
-      .slice(1, -1)
-      .map((cell) => cell.trim()),
-  )
+/** The rows of the tables under this header, as cells. */
+function table(header: string, text = readme): string[][] {
+  return text
+    .split(`\n${header}`)
+    .slice(1)
+    .flatMap((after) => {
+      const rows = after.split('\n').slice(2)
+      const end = rows.findIndex((line) => !line.startsWith('|'))
+      return rows.slice(0, end).map((row) =>
+        row
+          .split('|')
+          .slice(1, -1)
+          .map((cell) => cell.trim()),
+      )
+    })
 }
 
 /** What stands in backticks. */
@@ -97,6 +100,31 @@ t.test('every file that the documents name is there', async (t) => {
       .map((path) => new URL(path, root))
     for (const file of [...linked, ...named])
       t.ok(existsSync(file), `${document}: ${file.pathname}`)
+  }
+})
+
+t.test('every promise names the code that keeps it and a test that holds it', async (t) => {
+  const promises = table('| promise |', read('SECURITY.md'))
+  t.ok(promises.length > 20, 'the tables are found')
+  for (const [promise = '', file = '', test = ''] of promises) {
+    t.ok(names(file).length > 0, `${promise}: a file`)
+    t.ok(
+      names(test).some((name) => /^test\/.+\.test\.ts$/.test(name)),
+      `${promise}: a test`,
+    )
+    for (const name of [...names(file), ...names(test)]) {
+      t.ok(existsSync(new URL(name, root)), `${promise}: ${name}`)
+    }
+  }
+  t.equal(new Set(promises.map(([promise]) => promise)).size, promises.length, 'each once')
+})
+
+t.test('the limits of the threat model are the settings’ defaults', async (t) => {
+  const limits = table('| setting |', read('SECURITY.md'))
+  t.ok(limits.length > 0)
+  for (const [cell = '', value] of limits) {
+    const setting = Object.values<Setting>(settings).find(({ name }) => names(cell)[0] === name)
+    t.equal(value, `\`${setting?.default}\``, cell)
   }
 })
 
