@@ -21,6 +21,12 @@ export async function start(): Promise<number> {
   }
   const serving = await listen(config, log)
   if (serving === null) return 1
+  // From here on an error may hold a URL, token and all, and Node would print it.
+  process.on('uncaughtException', (thrown: unknown) => {
+    const err = thrown instanceof Error ? thrown : new TypeError('no error')
+    log.fatal({ event: 'internal-error', err })
+    process.exit(1)
+  })
   const signal = firstSignal()
   log.info({ event: 'listening', addresses: serving.addresses })
   await signal
