@@ -1,5 +1,5 @@
 import { denials } from '../access/decision.ts'
-import { type Check, fail, type Outcome, pass, skip, warn } from './check.ts'
+import { type Check, fail, type Outcome, pass, skip } from './check.ts'
 import { configRequest, sessionCookie } from './cookies.ts'
 import { broken } from './credentials.ts'
 import type { Answer } from './probe.ts'
@@ -20,7 +20,7 @@ export const leaks: readonly Check[] = [
     id: 'config-js',
     promise: 'config.js gives browsers neither the backend’s API token nor its address.',
     remedy:
-      'Close the backend’s own host to everyone but the gateway: this version of the gateway cannot rewrite config.js yet.',
+      'Set COPILOT_API_URL to the address that config.js names, and COPILOT_API_TOKEN to the token in it.',
     needs: 'session',
     async run({ probe, place }, cookie) {
       const request = configRequest(place.url, cookie, 'same-origin')
@@ -92,7 +92,7 @@ function judgeConfig({ status, headers, body }: Answer, { origin }: URL): Outcom
     ...(token && token !== 'copilot-gateway' ? ['the API token is in it'] : []),
     ...(elsewhere === origin ? [] : [`the backend is at ${elsewhere}`]),
   ]
-  return told.length === 0 ? pass('neither') : warn(told.join('; '))
+  return told.length === 0 ? pass('neither') : fail(told.join('; '))
 }
 
 /** The text that a script gives a name. */

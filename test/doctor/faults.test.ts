@@ -293,17 +293,17 @@ const rows: readonly (readonly [name: string, fault: Fault, finds: Finds])[] = [
   [
     'the API token',
     body(config, (_, asked) => serverConfig(apiToken, `http://${headerOf(asked, 'host')}`)),
-    { 'config-js': 'warn' },
+    { 'config-js': 'fail' },
   ],
   [
     'the backend’s address',
     body(config, () => `x = { agentAssistAPIUrl: 'https:\\/\\/api.example/', a: '${apiToken}' }`),
-    { 'config-js': 'warn' },
+    { 'config-js': 'fail' },
   ],
   [
     'an address that is none',
     body(config, () => 'x = { agentAssistAPIUrl: "https://[" }'),
-    { 'config-js': 'warn' },
+    { 'config-js': 'fail' },
   ],
   [
     'no address, and the gateway’s own word for the token',
