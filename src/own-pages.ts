@@ -56,14 +56,16 @@ export function addOwnPages(
     )
   })
 
-  app.route({
-    method: [...methods],
-    url: '/.copilot-gateway/*',
-    handler(request, reply) {
-      reply.hijack()
-      request.exchange?.refuse('not-found')
-    },
-  })
+  for (const url of ['/.copilot-gateway', '/.copilot-gateway/*']) {
+    app.route({
+      method: [...methods],
+      url,
+      handler(request, reply) {
+        reply.hijack()
+        request.exchange?.refuse('not-found')
+      },
+    })
+  }
 }
 
 function allowed(

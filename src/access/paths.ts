@@ -3,9 +3,14 @@ import { decode } from './target.ts'
 /** The script that tells the workspace where its backend is, and with which token. */
 export const configPath = '/config.js'
 
-/** Whether a path is Copilot's own socket.io channel, as a router that decodes it reads it. */
-export function isSocketIo(path: string): boolean {
+/** Whether a path is the backend's, as a router that decodes it reads it; all else is the page's. */
+export function isBackend(path: string): boolean {
   return isBelow(path, '/socket.io/')
+}
+
+/** Whether a path may be Copilot's own socket.io channel; a server can do without the last slash. */
+export function isSocketIo(path: string): boolean {
+  return isBelow(`${path}/`, '/socket.io/')
 }
 
 /** The gateway's own pages: a link's query renews its session, and a browser's sessions end. */
@@ -14,7 +19,7 @@ export const logoutPath = '/.copilot-gateway/logout'
 
 /** Whether a path is the gateway's own, which never goes upstream. */
 export function isOwn(path: string): boolean {
-  return isBelow(path, '/.copilot-gateway/')
+  return isBelow(`${path}/`, '/.copilot-gateway/')
 }
 
 /** Exact raw paths, and prefixes that end in `/`, which may be fetched without a credential. */

@@ -2,7 +2,7 @@ import { subscribe } from 'node:diagnostics_channel'
 import { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Agent, buildConnector } from 'undici'
-import { isSocketIo } from '../access/paths.ts'
+import { isBackend } from '../access/paths.ts'
 import type { Config } from '../settings/config.ts'
 
 /** The workspace's two hosts, and the connections to them. */
@@ -75,7 +75,7 @@ subscribe('undici:client:sendHeaders', (message) => {
 
 /** `/socket.io/` is the backend's, all else the page's. */
 export function hostFor(upstream: Upstream, path: string): Host {
-  return isSocketIo(path) ? upstream.api : upstream.page
+  return isBackend(path) ? upstream.api : upstream.page
 }
 
 function hostOf(url: URL): Host {

@@ -173,9 +173,7 @@ function publicPathProblem(entry: string): string | null {
     return 'must be a path such as /manifest.json, or a folder such as /assets/*'
   }
   if (path === '/') return 'must not be /, the page itself'
-  return isSocketIo(`${path}/`) || isOwn(`${path}/`) || isSocketIo(path) || isOwn(path)
-    ? 'must be a path of static files'
-    : null
+  return isSocketIo(path) || isOwn(path) ? 'must be a path of static files' : null
 }
 
 /** A token as an HTTP header and a script can hold it. */

@@ -111,6 +111,7 @@ t.test('only a token that would open a session renews one', async (t) => {
     ['POST', renew],
     ['HEAD', renew],
     ['POST', logout],
+    ['GET', '/.copilot-gateway'],
     ['GET', '/.copilot-gateway/'],
     ['GET', '/.copilot-gateway/renewal'],
     ['DELETE', '/.copilot-gateway/sessions'],

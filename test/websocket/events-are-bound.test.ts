@@ -209,6 +209,17 @@ t.test('a control frame inside a message does not wait for its end', async (t) =
   pair.upstream.socket.destroy()
 })
 
+t.test('the channel is read however its path is spelled', async (t) => {
+  const stage = await startSockets(t)
+  for (const path of ['/socket.io', '/socket.io/x', '/%73ocket.io/']) {
+    const { client, upstream } = await stage.pair(link({}, path))
+    client.socket.write(masked(foreign))
+    t.same(await said({ client }, 1), [mismatch], path)
+    client.socket.destroy()
+    upstream.socket.destroy()
+  }
+})
+
 t.test('elsewhere nothing is read', async (t) => {
   const stage = await startSockets(t)
   const pair = await stage.pair(link({}, '/ws'))
