@@ -202,9 +202,11 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
         requestId: client.requestId,
         secure: origin.startsWith('https:'),
       },
-      hint: decision.allow
-        ? framingHint(request, origin)
-        : originHint(decision.reason, facts, client),
+      hint:
+        decision.hint ??
+        (decision.allow
+          ? framingHint(request, origin)
+          : originHint(decision.reason, facts, client)),
     })
     exchanges.set(response, exchange)
     return { exchange, decision }

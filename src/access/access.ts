@@ -22,6 +22,7 @@ import {
   bound,
   type Claims,
   type Key,
+  type TokenHint,
   type TokenPolicy,
   verifyToken,
 } from './token.ts'
@@ -132,7 +133,7 @@ function decideByCredentials(parts: Parts): Decision {
   const verified = verifyToken(token, gate.keys, gate.tokens, now)
   switch (verified.state) {
     case 'refused':
-      return deny(verified.reason, path, subjectOf(verified.key))
+      return deny(verified.reason, path, subjectOf(verified.key, verified.claims), verified.hint)
     case 'ended': {
       // The agent pressed F5: the link in the address bar is over, the session it opened is not.
       const { key, claims } = verified
@@ -159,6 +160,7 @@ function decideByCredentials(parts: Parts): Decision {
       const keep = gate.forwardAuth || bearer === null
       return {
         ...grant(parts, [session], keep ? authorization : null, gate.forwardAuth),
+        hint: verified.hint,
         opened: session,
         isNew: !sessions.some((known) => isSame(known, session)),
         setCookies,
@@ -214,6 +216,7 @@ function grant(
     cookie: credentials.cookies.others,
     authorization,
     subject: common(sessions),
+    hint: null,
     sessions,
     opened: null,
     isNew: false,
@@ -224,8 +227,13 @@ function grant(
 
 const nobody: Subject = { contactCenter: null, userId: null, sessionId: null }
 
-function deny(reason: Reason, path: string | null, subject: Subject = nobody): Denial {
-  return { allow: false, reason, path, subject }
+function deny(
+  reason: Reason,
+  path: string | null,
+  subject: Subject = nobody,
+  hint: TokenHint | null = null,
+): Denial {
+  return { allow: false, reason, path, subject, hint }
 }
 
 function subjectOf(key: Key | null, claims: Claims | null = null): Subject {

@@ -1,5 +1,6 @@
 import type { ContactCenter } from '../settings/config.ts'
 import type { Session } from './session.ts'
+import type { TokenHint } from './token.ts'
 
 /** Every reason to refuse, and the status the client sees of it. The client never sees the reason. */
 export const denials = {
@@ -46,6 +47,7 @@ export interface Denial {
   /** The checked path; null where the target itself was refused, and is not to be repeated anywhere. */
   readonly path: string | null
   readonly subject: Subject
+  readonly hint: TokenHint | null
 }
 
 /** What an allowed request may do. */
@@ -59,6 +61,7 @@ export interface Grant {
   /** The Authorization header; null for none, and where it must not be forwarded. */
   readonly authorization: string | null
   readonly subject: Subject
+  readonly hint: TokenHint | null
   /** All that it may act for; none where the path is public. */
   readonly sessions: readonly Session[]
   /** The session that a token opened; null where what had been proven before was enough. */

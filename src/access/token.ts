@@ -38,12 +38,23 @@ export interface Claims {
   readonly URLToken: string | null
 }
 
+/** What is probably wrong with how a token was made: for the log alone, never for the client. */
+export type TokenHint =
+  | 'the token is no JWT'
+  | 'the token’s alg is not HS256'
+  | 'no JWT_SECRET verifies the token'
+  | 'the token has a crit header'
+  | 'exp, nbf or iat is no finite number'
+  | 'exp, nbf or iat is in milliseconds'
+  | 'the token has no exp, which REQUIRE_EXP asks for'
+
 interface Authentic {
   readonly key: Key
   /** null where one that is needed is absent, empty or neither string nor safe integer. */
   readonly claims: Claims | null
   /** ms since the epoch; null: never. */
   readonly expires: number | null
+  readonly hint: TokenHint | null
 }
 
 export type Token =
@@ -53,12 +64,17 @@ export type Token =
   | {
       readonly state: 'refused'
       readonly reason: 'token-invalid' | 'token-not-active'
+      /** null where no key verifies the token: nothing that it says is proven. */
       readonly key: Key | null
+      readonly claims: Claims | null
+      readonly hint: TokenHint | null
     }
 
 // Three base64url parts (RFC 7515 §7.1); the last is empty where a token claims `alg: none`.
 const compact = /^[\w-]+\.[\w-]+\.[\w-]*$/
 const bearer = /^bearer +(\S+)$/i
+/** The year 5000, in ms since the epoch: a NumericDate past it was meant in milliseconds. */
+const farAhead = Date.UTC(5000)
 
 /** The JWT in an Authorization header; null where the header is none of the gateway's. */
 export function bearerToken(authorization: string): string | null {
@@ -77,25 +93,31 @@ export function verifyToken(
     const jwt = key.verifyToken(token)
     if (jwt !== null) return judge(jwt, key, policy, now)
   }
-  return { state: 'refused', reason: 'token-invalid', key: null }
+  const hint = forgeryHint(token)
+  return { state: 'refused', reason: 'token-invalid', key: null, claims: null, hint }
 }
 
-function judge(jwt: Jwt, key: Key, policy: TokenPolicy, now: number): Token {
-  const exp = seconds(jwt.payload['exp'])
-  const nbf = seconds(jwt.payload['nbf'])
-  const iat = seconds(jwt.payload['iat'])
+function judge({ header, payload }: Jwt, key: Key, policy: TokenPolicy, now: number): Token {
+  const claims = readClaims(payload)
+  const exp = seconds(payload['exp'])
+  const nbf = seconds(payload['nbf'])
+  const iat = seconds(payload['iat'])
   // RFC 7515 §4.1.11: a header that must be understood, and this gateway understands none.
-  const critical = 'crit' in jwt.header
-  if (critical || exp === undefined || nbf === undefined || iat === undefined) {
-    return { state: 'refused', reason: 'token-invalid', key }
+  if ('crit' in header) return invalid(key, claims, 'the token has a crit header')
+  if (exp === undefined || nbf === undefined || iat === undefined) {
+    return invalid(key, claims, 'exp, nbf or iat is no finite number')
   }
-  if (exp === null && policy.requireExp) return { state: 'refused', reason: 'token-invalid', key }
+  if (exp === null && policy.requireExp) {
+    return invalid(key, claims, 'the token has no exp, which REQUIRE_EXP asks for')
+  }
+  const isFar = Math.max(exp ?? 0, nbf ?? 0, iat ?? 0) > farAhead
+  const hint: TokenHint | null = isFar ? 'exp, nbf or iat is in milliseconds' : null
   const tolerance = policy.clockTolerance
   if (Math.max(nbf ?? 0, iat ?? 0) > now + tolerance) {
-    return { state: 'refused', reason: 'token-not-active', key }
+    return { state: 'refused', reason: 'token-not-active', key, claims, hint }
   }
   const expires = exp === null ? null : exp + tolerance
-  const authentic = { key, claims: readClaims(jwt.payload), expires }
+  const authentic = { key, claims, expires, hint }
   if (expires !== null && now >= expires) {
     return { state: 'ended', reason: 'token-expired', ...authentic }
   }
@@ -103,6 +125,24 @@ function judge(jwt: Jwt, key: Key, policy: TokenPolicy, now: number): Token {
     return { state: 'ended', reason: 'token-too-old', ...authentic }
   }
   return { state: 'valid', ...authentic }
+}
+
+/** A mistake of whoever has the secret. */
+function invalid(key: Key, claims: Claims | null, hint: TokenHint): Token {
+  return { state: 'refused', reason: 'token-invalid', key, claims, hint }
+}
+
+/** Why no key verifies a token. Nothing that it says is believed, or repeated. */
+function forgeryHint(token: string): TokenHint {
+  const [encoded = ''] = compact.test(token) ? token.split('.') : []
+  try {
+    const header = Object(JSON.parse(Buffer.from(encoded, 'base64url').toString()))
+    if (header.alg !== 'HS256') return 'the token’s alg is not HS256'
+    // Verifiers refuse it too, before they look at the signature.
+    return 'crit' in header ? 'the token has a crit header' : 'no JWT_SECRET verifies the token'
+  } catch {
+    return 'the token is no JWT'
+  }
 }
 
 /** NumericDate (RFC 7519 §2) in ms; null where absent, undefined where it is no finite number. */

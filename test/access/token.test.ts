@@ -186,7 +186,7 @@ t.test('the algorithm is the key’s, whatever the header says', (t) => {
     ],
   ]
   for (const [name, token] of rows) {
-    t.strictSame(verify(token), { state: 'refused', reason: 'token-invalid', key: null }, name)
+    t.match(verify(token), { state: 'refused', reason: 'token-invalid', key: null }, name)
   }
   t.end()
 })
@@ -287,7 +287,7 @@ t.test('a token is three parts of base64url and nothing else', (t) => {
     ['a very long one', `${head}.${'A'.repeat(100_000)}.${signature}`],
   ]
   for (const [name, token] of rows) {
-    t.strictSame(verify(token), { state: 'refused', reason: 'token-invalid', key: null }, name)
+    t.match(verify(token), { state: 'refused', reason: 'token-invalid', key: null }, name)
   }
   t.end()
 })

@@ -75,12 +75,16 @@ const provocations: Readonly<Record<Exclude<Reason, 'internal-error'>, Provocati
     says: { method: 'POST', path: '/' },
   },
   'token-missing': { bytes: request('GET /'), status: 401, says: at },
-  'token-invalid': { bytes: request(`GET ${link({ auth: 'a.b.c' })}`), status: 401, says: at },
+  'token-invalid': {
+    bytes: request(`GET ${link({ auth: 'a.b.c' })}`),
+    status: 401,
+    says: { ...at, hint: 'the token is no JWT' },
+  },
   'token-expired': { bytes: signed({ exp: now - 60 }), status: 401, says: { ...at, ...subject } },
   'token-not-active': {
     bytes: signed({ nbf: now + 600 }),
     status: 401,
-    says: { ...at, contactCenter: 'default' },
+    says: { ...at, ...subject },
   },
   'token-too-old': { bytes: signed({ iat: now - 3600 }), status: 401, says: { ...at, ...subject } },
   'token-conflict': {
