@@ -559,18 +559,3 @@ t.test('an event stream may be silent for longer than any other answer', async (
   await once(events, 'end')
   t.equal(text, 'data: 1\n\ndata: 2\n\n')
 })
-
-t.test('an open answer ends with its session', async (t) => {
-  const upstream = await startUpstream(t, (_, response) => {
-    response.writeHead(200, { 'Content-Type': 'text/event-stream' })
-    response.write('data: 1\n\n')
-  })
-  const gateway = await startGateway(t, upstream.origin, { SESSION_MAX_AGE: '1s' })
-  const got = await ask(gateway.origin, link({}, '/events'))
-  t.equal(got.status, 200)
-  t.equal(got.body, 'data: 1\n\n')
-  t.equal(got.complete, false, 'it does not look whole')
-  const [line] = await gateway.audited(1)
-  t.match(line, { decision: 'allow', status: 200, path: '/events' })
-  t.equal(upstream.seen.length, 1)
-})

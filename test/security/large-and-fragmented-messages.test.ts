@@ -18,7 +18,7 @@ import {
   type SocketStage,
   said,
   startSockets,
-} from './peer.ts'
+} from '../websocket/peer.ts'
 
 const limit = 1024
 const x = (count: number): string => 'x'.repeat(count)

@@ -2,6 +2,7 @@
 import { createServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
+import { type Served, start } from '../process/child.ts'
 import { link, listen, startGateway, startUpstream } from '../stage.ts'
 import {
   accepting,
@@ -13,7 +14,6 @@ import {
   type Wire,
   wire,
 } from '../websocket/peer.ts'
-import { type Served, start } from './child.ts'
 
 const rounds = 15
 const head = (port: number, target: string, more = ''): string =>

@@ -1,7 +1,7 @@
 // An upgrade comes from the gateway's own page: no other page's script opens a socket with a cookie.
 import t, { type Test } from 'tap'
 import { ids, jwt, link, type Stage, startGateway, startUpstream } from '../stage.ts'
-import { accepting, dial, handshake, headOf, sessionCookie } from './peer.ts'
+import { accepting, dial, handshake, headOf, sessionCookie } from '../websocket/peer.ts'
 
 type Changes = Readonly<Record<string, string | readonly string[] | null>>
 
