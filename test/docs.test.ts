@@ -128,6 +128,26 @@ t.test('the limits of the threat model are the settings’ defaults', async (t) 
   }
 })
 
+t.test('every test of a threat is in the index of threats', async (t) => {
+  const threats = read('SECURITY.md').split('## Threats')[1] ?? ''
+  const rows = threats.split('\n').filter((line) => /^\| (?!threat |---)/.test(line))
+  for (const row of rows) {
+    const [, threat = '', defence = '', test = ''] = row.split('|').map((cell) => cell.trim())
+    t.ok(
+      names(defence).some((file) => file.startsWith('src/')),
+      `a defence: ${threat}`,
+    )
+    t.ok(
+      names(test).some((file) => file.startsWith('test/')),
+      `a test: ${threat}`,
+    )
+  }
+  const tests = readdirSync(new URL('test/security', root)).filter((file) =>
+    /\.test\.ts$/.test(file),
+  )
+  for (const file of tests) t.match(threats, `\`test/security/${file}\``)
+})
+
 t.test('every decision is in the index', async (t) => {
   const pages = readdirSync(new URL('docs/decisions', root)).filter((file) => file !== 'README.md')
   const index = read('docs/decisions/README.md')
