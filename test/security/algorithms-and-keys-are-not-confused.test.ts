@@ -15,8 +15,10 @@ function made(header: unknown, signature: (input: string) => string | Buffer): s
   const input = `${encode(header)}.${encode(claims)}`
   return `${input}.${Buffer.from(signature(input)).toString('base64url')}`
 }
-const hmac = (key: string | Buffer) => (input: string) =>
-  createHmac('sha256', key).update(input).digest()
+const hmac =
+  (key: string | Buffer, hash = 'sha256') =>
+  (input: string) =>
+    createHmac(hash, key).update(input).digest()
 const signed = (key: KeyObject) => (input: string) => sign('sha256', Buffer.from(input), key)
 const embedded = rsa.publicKey.export({ format: 'jwk' })
 
@@ -26,6 +28,8 @@ const tokens: readonly (readonly [name: string, token: string])[] = [
   ['alg nOnE', made({ alg: 'nOnE' }, () => '')],
   ['alg none, signed all the same', made({ alg: 'none' }, hmac(secret))],
   ['HS256 without a signature', made({ alg: 'HS256' }, () => '')],
+  ['HS384', made({ alg: 'HS384' }, hmac(secret, 'sha384'))],
+  ['HS512', made({ alg: 'HS512' }, hmac(secret, 'sha512'))],
   ['HS512 by name', made({ alg: 'HS512' }, hmac(secret))],
   ['RS256 by name', made({ alg: 'RS256' }, hmac(secret))],
   ['RS256 by a key of its own', made({ alg: 'RS256', jwk: embedded }, signed(rsa.privateKey))],
