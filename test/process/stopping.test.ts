@@ -133,8 +133,11 @@ t.test('an upgrade that waits is opened, and closed with 1012', async (t) => {
   t.equal(lines.filter(({ event }) => event === 'access').length, 2)
 })
 
+// No other deadline ends what is held.
+const patient = { DRAIN_TIMEOUT: '500ms', UPSTREAM_TIMEOUT: '1h', IDLE_TIMEOUT: '1h' }
+
 t.test('peers that never answer hold it no longer than DRAIN_TIMEOUT', async (t) => {
-  const { gateway, asked, upgraded } = await startAll(t, { DRAIN_TIMEOUT: '500ms' })
+  const { gateway, asked, upgraded } = await startAll(t, patient)
   const unanswered = await get(t, gateway)
   await asked()
   const halfAnswered = await get(t, gateway)
@@ -247,7 +250,7 @@ t.test('HTTP/2 clients are told with GOAWAY, and their streams finish', async (t
 })
 
 t.test('an HTTP/2 stream that never ends holds it no longer than DRAIN_TIMEOUT', async (t) => {
-  const { gateway, asked } = await startAll(t, { ...tls, DRAIN_TIMEOUT: '500ms' })
+  const { gateway, asked } = await startAll(t, { ...tls, ...patient })
   const session = connectHttp2(`https://localhost:${gateway.port}`, { ca })
   session.on('error', () => {})
   t.teardown(() => session.destroy())

@@ -107,12 +107,13 @@ t.test('a session that was planted does not become the agent’s', async (t) => 
 })
 
 t.test('the workspace can’t plant one', async (t) => {
+  // Over HTTP/1.1 the last line is what is told: the first is the one that is kept.
   const lines = [
+    'kept=1',
     attacker.cookie,
     attacker.cookie.replace('__Host', '__HOST'),
     `=${attacker.cookie}`,
     ` ${attacker.cookie}; Domain=gateway.example`,
-    `kept=1`,
   ]
   const planting = await openDoors(t, {}, (_, response) => {
     response.writeHead(200, { 'Set-Cookie': lines }).end()
