@@ -20,14 +20,7 @@ import { Relay } from './relay.ts'
 import { RequestBody } from './request-body.ts'
 import { requestHeaders, withoutHeader } from './request-headers.ts'
 import { type Framing, type Headers, responseHeaders } from './response-headers.ts'
-import {
-  asRewritten,
-  forReadableAnswer,
-  kindOf,
-  type Reader,
-  type Rewriter,
-  readAnswer,
-} from './rewrite.ts'
+import { asRewritten, forReadableAnswer, kindOf, type Reader, type Rewriter } from './rewrite.ts'
 import { ChannelReader, type Channels, isReadablePoll } from './socket-io.ts'
 import { hostFor, type Upstream } from './upstream.ts'
 import { WholeAnswer } from './whole-answer.ts'
@@ -136,7 +129,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   get deadline(): number {
-    return Math.min(this.#patience, this.lease.end)
+    return this.#finished ? this.#patience : Math.min(this.#patience, this.lease.end)
   }
 
   /** Answers with a refusal, whatever was under way. */
@@ -248,6 +241,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     const { path } = this.#decided.decision
     const kind = kindOf(path ?? '', String(answer['content-type'] ?? ''))
     const bodiless = this.#request.method === 'HEAD' || status === 204 || status === 304
+    this.#endless = /^text\/event-stream\b/i.test(String(answer['content-type']))
     this.#waitFor('upstream')
     if (kind !== null && !bodiless) {
       this.#whole = new WholeAnswer(kind, status, message, answer)
@@ -255,8 +249,6 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     if (kind !== null && status !== 304) asRewritten(answer, null)
-    this.#endless = /^text\/event-stream\b/i.test(String(answer['content-type']))
-    this.#waitFor('upstream')
     this.#writeHead(status, message, answer)
     if (bodiless) {
       // HTTP/2 ends such a stream by itself; an end from here makes both alike.
@@ -415,36 +407,24 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     whole: WholeAnswer,
     trailers: IncomingHttpHeaders,
   ): Promise<void> {
-    const { status, message, headers, kind } = whole
-    const body = Buffer.concat(whole.chunks)
-    const text = await readAnswer(body, headers)
+    const reader = this.#reader()
+    const read = await whole.read(this.#carrier.rewriter, reader)
     if (this.#finished) return
-    if (text === null) {
+    if (read === null) {
       this.#passUnread(controller, whole)
       if (!this.#finished) this.#end(trailers)
       return
     }
-    const reader = this.#reader()
-    const rewritten = this.#carrier.rewriter.rewrite(text, kind, reader)
-    if (
-      reader.path === configPath &&
-      status === 200 &&
-      !(rewritten ?? text).includes(reader.origin)
-    ) {
-      this.#hint = 'config.js does not name COPILOT_API_URL: the socket goes past the gateway'
-    }
-    if (rewritten === null) {
-      this.#writeHead(status, message, headers)
-      this.#response.write(body)
-    } else if (this.#isPublic) {
+    if (read.changed && this.#isPublic) {
       this.refuse('token-missing')
       return
-    } else {
-      const changed = Buffer.from(rewritten, 'latin1')
-      asRewritten(headers, changed.length)
-      this.#writeHead(status, message, headers)
-      this.#response.write(changed)
     }
+    const leadsHere = reader.path !== configPath || read.body.includes(reader.origin)
+    if (whole.status === 200 && !leadsHere) {
+      this.#hint = 'config.js does not name COPILOT_API_URL: the socket goes past the gateway'
+    }
+    this.#writeHead(whole.status, whole.message, whole.headers)
+    this.#response.write(read.body)
     this.#end(trailers)
   }
 

@@ -1,5 +1,12 @@
 import type { Headers } from './response-headers.ts'
-import { type Kind, mostWhole } from './rewrite.ts'
+import {
+  asRewritten,
+  type Kind,
+  mostWhole,
+  type Reader,
+  type Rewriter,
+  readAnswer,
+} from './rewrite.ts'
 
 /** An answer that is read as a whole before any of it goes on. */
 export class WholeAnswer {
@@ -20,6 +27,21 @@ export class WholeAnswer {
   /** Whether it is all there and not, as far as it says, too large. */
   get isReadable(): boolean {
     return this.status !== 206 && Number(this.headers['content-length'] ?? 0) <= mostWhole
+  }
+
+  /** What goes on to this reader, its headers made to fit; null where the answer can't be read. */
+  async read(
+    rewriter: Rewriter,
+    reader: Reader,
+  ): Promise<{ readonly body: Buffer; readonly changed: boolean } | null> {
+    const body = Buffer.concat(this.chunks)
+    const text = await readAnswer(body, this.headers)
+    if (text === null) return null
+    const rewritten = rewriter.rewrite(text, this.kind, reader)
+    if (rewritten === null) return { body, changed: false }
+    const changed = Buffer.from(rewritten, 'latin1')
+    asRewritten(this.headers, changed.length)
+    return { body: changed, changed: true }
   }
 
   /** Whether there is room for more. */
