@@ -72,7 +72,8 @@ export type Token =
 
 // Three base64url parts (RFC 7515 §7.1); the last is empty where a token claims `alg: none`.
 const compact = /^[\w-]+\.[\w-]+\.[\w-]*$/
-const bearer = /^bearer +(\S+)$/i
+// A space (RFC 6750 §2.1), and what those who split at white space take for one.
+const bearer = /^bearer[ \t]+(\S+)$/i
 /** The year 5000, in ms since the epoch: a NumericDate past it was meant in milliseconds. */
 const farAhead = Date.UTC(5000)
 

@@ -667,6 +667,7 @@ t.test('a Bearer of a JWT’s shape is a token, any other Authorization is not',
     ['in upper case', `BEARER ${own}`],
     ['in mixed case', `bEaReR ${own}`],
     ['two spaces', `Bearer  ${own}`],
+    ['a tab, which many back ends split at', `Bearer\t${own}`],
   ]
   for (const [name, value] of tokens) t.equal(bearerToken(value), own, name)
   t.equal(bearerToken('Bearer a.b.c'), 'a.b.c', 'the shape is enough')
