@@ -58,7 +58,7 @@ export function withoutParameters(query: string, ...dropped: readonly Name[]): s
 }
 
 /**
- * Whether the most lenient parser takes a name for one of ours. qs reads `[userId]` and `userId[0]`,
+ * Whether the most lenient parser takes a name for one of ours. qs reads `[userId]x` and `userId[0]`,
  * PHP turns `.` into `_` and drops leading space, servers ignore case (dotless i and long s too),
  * and where C ends a text at NUL others drop it.
  */
@@ -70,7 +70,7 @@ function resembles(raw: string): boolean {
 function fold(name = ''): string {
   return name
     .replace(/^[^\p{L}\p{N}]+/u, '')
-    .replace(/\[.*$/su, '')
+    .replace(/[[\]].*$/su, '')
     .replace(/[^\p{L}\p{N}]+/gu, '')
 }
 
