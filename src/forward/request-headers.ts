@@ -43,14 +43,17 @@ export function requestHeaders(
 ): string[] {
   const named = connectionOptions(raw)
   const headers: string[] = []
+  let from: string[] = []
+  let referer: string[] = []
   for (const [name, value] of pairs(raw)) {
     const canonical = canonicalName(name)
     if (canonical[0] === ':' || named.has(canonical)) continue
-    if (canonical === 'origin') headers.push('Origin', origin)
-    if (canonical === 'referer') headers.push(...refererOrigin(value))
+    if (canonical === 'origin') from = ['Origin', origin]
+    if (canonical === 'referer') referer = refererOrigin(value)
     if (dropped.has(canonical) || droppedPrefix.test(canonical)) continue
     headers.push(name, value)
   }
+  headers.push(...from, ...referer)
   if (grant.cookie !== '' && !named.has('cookie')) headers.push('Cookie', grant.cookie)
   if (grant.authorization !== null && !named.has('authorization')) {
     headers.push('Authorization', grant.authorization)

@@ -258,6 +258,11 @@ t.test('Host and Origin become the upstream’s', (t) => {
   t.strictSame(sent([['origin', 'https://gateway.example']]), [['Origin', origin]])
   t.strictSame(sent([['Origin', 'null']]), [['Origin', origin]])
   t.strictSame(sent([['A', 'b']]), [['A', 'b']], 'who sent none gets none')
+  const twice = [
+    ['Origin', 'null'],
+    ['Origin', 'https://gateway.example'],
+  ] as const
+  t.strictSame(sent(twice), [['Origin', origin]], 'and whoever sent two gets one')
   t.end()
 })
 
@@ -297,6 +302,10 @@ t.test('of a Referer only the origin goes on', (t) => {
     t.strictSame(origins, expected === null ? [] : [['Referer', expected]], value)
     t.notMatch(JSON.stringify(sent([['REFERER', value]])), /auth|userId/i, `${value}, upper case`)
   }
+  const twice = ['https://a.example/', 'https://b.example/x'].map(
+    (value) => ['Referer', value] as const,
+  )
+  t.strictSame(sent(twice), [['Referer', 'https://b.example/']], 'of two there is one')
   t.end()
 })
 
