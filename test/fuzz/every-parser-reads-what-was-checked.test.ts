@@ -1,0 +1,8 @@
+import t from 'tap'
+import { forwarded } from './properties.ts'
+
+t.test(forwarded.promise, async (t) => {
+  const play = await forwarded.start(t)
+  const { failure, summary } = await play({ runs: forwarded.runs })
+  t.equal(failure, null, summary)
+})

@@ -1,0 +1,8 @@
+import t from 'tap'
+import { honest } from './properties.ts'
+
+t.test(honest.promise, async (t) => {
+  const play = await honest.start(t)
+  const { failure, summary } = await play({ runs: honest.runs })
+  t.equal(failure, null, summary)
+})

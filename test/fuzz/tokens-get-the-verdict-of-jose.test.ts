@@ -1,0 +1,14 @@
+import t from 'tap'
+import { createGate } from '../stage.ts'
+import { differences, judge, tokens } from './tokens.ts'
+
+t.test(tokens.promise, async (t) => {
+  const play = await tokens.start(t)
+  const { failure, summary } = await play({ runs: tokens.runs })
+  t.equal(failure, null, summary)
+})
+
+t.test('every difference in the table is one', async (t) => {
+  const { keys } = await createGate()
+  for (const { what, example } of differences) t.equal(await judge(example, keys), what)
+})

@@ -1,0 +1,8 @@
+import t from 'tap'
+import { upgraded } from './properties.ts'
+
+t.test(upgraded.promise, async (t) => {
+  const play = await upgraded.start(t)
+  const { failure, summary } = await play({ runs: upgraded.runs })
+  t.equal(failure, null, summary)
+})
