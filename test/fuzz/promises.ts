@@ -144,6 +144,9 @@ function headersHold({ lines: sent }: Played, lines: readonly Line[], host: stri
     .map(([name, value]) => [name, value.replace(/^[\t ]+|[\t ]+$/g, '')])
   demand(String(others(lines)) === String(kept), others(lines), 'were', kept)
 
+  for (const name of ['host', 'authorization']) {
+    demand(valuesOf(sent, name).length < 2, name, 'was sent twice and went on')
+  }
   const names = lines.map(([name]) => canonical(name))
   for (const [i, [rawName, value]] of lines.entries()) {
     const name = canonical(rawName)

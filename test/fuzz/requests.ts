@@ -134,10 +134,10 @@ function spelt(text: string, choices: readonly number[]): string {
 /** null: no `=`. */
 type Piece = readonly [name: string, value: string | null]
 
-/** A parameter added, changed or left out. */
+/** A parameter added, repeated, renamed, set to something else or left out. */
 const edit = fc.record({
   at: fc.nat(5),
-  how: fc.constantFrom('add', 'add', 'add', 'respell', 'drop'),
+  how: fc.constantFrom(...words('add add add repeat respell set set drop')),
   name: fc.constantFrom(...ourNames),
   respell: respelling,
   change: fc.option(fc.constantFrom(...near)),
@@ -147,11 +147,15 @@ type Edit = typeof edit extends fc.Arbitrary<infer T> ? T : never
 
 function edited(pieces: readonly Piece[], one: Edit, of: Identity): readonly Piece[] {
   const { at, how, name, respell, change, styles } = one
+  const changed = (known: string): string | null =>
+    change && spelt(change(of[idNames.find((id) => id === known) ?? 'userId']), styles)
+  if (how === 'add') return pieces.toSpliced(at, 0, [respell(name), changed(name)])
+  if (how === 'repeat') return pieces.toSpliced(at, 0, [name, changed(name)])
   if (how === 'drop') return pieces.toSpliced(at, 1)
-  if (how === 'respell') return pieces.map(([n, v], i): Piece => [i === at ? respell(n) : n, v])
-  const known = idNames.find((id) => id === name) ?? 'userId'
-  const value = change === null ? null : spelt(change(of[known]), styles)
-  return pieces.toSpliced(at, 0, [respell(name), value])
+  return pieces.map(([known, value], i): Piece => {
+    if (i !== at) return [known, value]
+    return how === 'set' ? [known, changed(known)] : [respell(known), value]
+  })
 }
 
 /** The names of what is no parameter of ours: extras that honest links have. */
@@ -279,7 +283,7 @@ export async function requests(): Promise<fc.Arbitrary<Played>> {
       auth: fc.option(token, { freq: 4 }),
       authorizations: few(80, fc.tuple(oneOf(60, schemes, otherSchemes), token, fc.nat(1)), 2),
       cookies: few(30, fc.tuple(oneOf(60, goodCookies, badCookies), fc.nat(1), fc.boolean()), 3),
-      dropped: few(94, fc.nat(2), 2),
+      mixed: few(90, fc.nat(2)),
       styles,
       extras: few(50, extra, 3),
       edits: few(50, edit, 2),
@@ -300,9 +304,10 @@ export async function requests(): Promise<fc.Arbitrary<Played>> {
         proven.push(...proves)
         return text
       }
-      const pieces: Piece[] = [...idNames.entries()].flatMap(([i, name]): Piece[] =>
-        made.dropped.includes(i) ? [] : [[name, spelt(first[name], styles)]],
-      )
+      const pieces = idNames.map((name, i): Piece => {
+        const whose = of(made.mixed.includes(i) ? 1 : 0)
+        return [name, spelt(whose[name], styles)]
+      })
       if (auth !== null) pieces.push(['auth', tokenOf(auth(first))])
       pieces.unshift(...made.extras.map(([name, text]): Piece => [name, spelt(text, styles)]))
       const query = made.edits
