@@ -3,6 +3,6 @@ import { forwarded } from './properties.ts'
 
 t.test(forwarded.promise, async (t) => {
   const play = await forwarded.start(t)
-  const { failure, summary } = await play({ runs: forwarded.runs })
+  const { failure, summary } = await play()
   t.equal(failure, null, summary)
 })

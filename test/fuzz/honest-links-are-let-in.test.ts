@@ -3,6 +3,6 @@ import { honest } from './properties.ts'
 
 t.test(honest.promise, async (t) => {
   const play = await honest.start(t)
-  const { failure, summary } = await play({ runs: honest.runs })
+  const { failure, summary } = await play()
   t.equal(failure, null, summary)
 })

@@ -7,22 +7,17 @@ export interface Property {
   readonly name: string
   /** What holds. */
   readonly promise: string
-  /** How many cases CI plays. */
-  readonly runs: number
-  readonly start: (scope: Scope) => Promise<(how: How) => Promise<Outcome>>
+  readonly start: (scope: Scope) => Promise<(again?: Again) => Promise<Outcome>>
 }
 
-export interface How {
-  readonly runs: number
-  readonly seed?: number
+export interface Again {
+  readonly seed: number
   /** Leads to one case. */
   readonly path?: string
-  /** ms; what was played by then counts. */
-  readonly within?: number
 }
 
 export interface Outcome {
-  /** How many cases got which verdict, and the seed. */
+  /** The seed, and how many cases got which verdict. */
   readonly summary: string
   /** null, or what failed, why, and the command that plays it again. */
   readonly failure: string | null
@@ -39,6 +34,7 @@ interface Play<T> {
 export interface Described {
   readonly name: string
   readonly promise: string
+  /** How many cases are played at a time. */
   readonly runs: number
   /** The least share of cases that are let in: who sees nothing but refusals has seen nothing. */
   readonly allowed: number
@@ -51,10 +47,9 @@ export function property<T>(
   return {
     name,
     promise,
-    runs,
     async start(scope) {
       const { cases, examples, judge } = await prepare(scope)
-      return async ({ runs, seed, path, within }) => {
+      return async (again) => {
         const tally = new Map<string, number>()
         const details = await fc.check(
           fc.asyncProperty(cases, async (one) => {
@@ -69,14 +64,12 @@ export function property<T>(
             // A case that hangs has failed.
             timeout: 30_000,
             includeErrorInReport: true,
-            ...(seed === undefined ? {} : { seed }),
-            ...(path === undefined ? {} : { path }),
-            ...(within === undefined ? {} : { interruptAfterTimeLimit: within }),
+            ...again,
           },
         )
         const total = [...tally.values()].reduce((sum, count) => sum + count, 0)
         const share = (tally.get('allow') ?? 0) / total
-        const again = `npm run fuzz -- --seed ${details.seed}`
+        const command = `npm run fuzz -- --seed ${details.seed}`
         const counts = [...tally]
           .sort(([, one], [, other]) => other - one)
           .map(([verdict, count]) => `${verdict} ${((100 * count) / total).toFixed(1)} %`)
@@ -85,9 +78,9 @@ export function property<T>(
         if (details.failed) {
           const at = ` --path ${name}:${details.counterexamplePath}`
           const report = await fc.asyncDefaultReportMessage(details)
-          failure = `not so: ${promise}\n${again}${at}\n${report}`
-        } else if (path === undefined && share < allowed) {
-          failure = `too few are let in\n${again} --only ${name}\n${summary}`
+          failure = `not so: ${promise}\n${command}${at}\n${report}`
+        } else if (again?.path === undefined && share < allowed) {
+          failure = `too few are let in\n${command} --only ${name}\n${summary}`
         }
         return { failure, summary }
       }

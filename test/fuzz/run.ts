@@ -1,4 +1,4 @@
-// Fuzzes for as long as asked, a slice of each property in turn, or plays one case again.
+// Fuzzes for as long as asked, each property in turn, or plays once more what a seed led to.
 import { parseArgs } from 'node:util'
 import { forwarded, honest, upgraded } from './properties.ts'
 import { tokens } from './tokens.ts'
@@ -19,31 +19,25 @@ const properties = [forwarded, upgraded, honest, tokens].filter(
   ({ name }) => only === undefined || name === only,
 )
 const minutes = Number(values.minutes)
-const seed = Number(values.seed ?? Number.NaN)
-if (properties.length === 0 || !(minutes > 0)) {
+const seed = values.seed === undefined ? undefined : Number(values.seed)
+const again = seed === undefined ? undefined : { seed, ...(path === undefined ? {} : { path }) }
+if (properties.length === 0 || !(minutes > 0) || Number.isNaN(seed)) {
   console.error(usage)
   process.exit(2)
 }
 
 const teardowns: (() => unknown)[] = []
 const scope = { teardown: (done: () => unknown) => teardowns.unshift(done) }
-const started = await Promise.all(
-  properties.map(async ({ start, runs }) => ({ runs, play: await start(scope) })),
-)
+const plays = await Promise.all(properties.map(({ start }) => start(scope)))
 const end = Date.now() + minutes * 60_000
-const slice = Math.min(30_000, (end - Date.now()) / properties.length)
-const isReplay = !Number.isNaN(seed)
 let failed = false
 do {
-  for (const { runs, play } of failed ? [] : started) {
-    const { failure, summary } = await play(
-      isReplay
-        ? { runs, seed, ...(path === undefined ? {} : { path }) }
-        : { runs: Number.MAX_SAFE_INTEGER, within: slice },
-    )
+  for (const play of plays) {
+    const { failure, summary } = await play(again)
     console.log(failure ?? summary)
-    failed ||= failure !== null
+    failed = failure !== null
+    if (failed) break
   }
-} while (Date.now() < end && !failed && !isReplay)
+} while (Date.now() < end && !failed && again === undefined)
 for (const done of teardowns) await done()
 process.exitCode = failed ? 1 : 0

@@ -4,7 +4,7 @@ import { differences, judge, tokens } from './tokens.ts'
 
 t.test(tokens.promise, async (t) => {
   const play = await tokens.start(t)
-  const { failure, summary } = await play({ runs: tokens.runs })
+  const { failure, summary } = await play()
   t.equal(failure, null, summary)
 })
 

@@ -283,10 +283,13 @@ export async function judge({ token, policy }: Case, keys: readonly Key[]): Prom
   if (claims !== null && read !== null) {
     const [said, expected] = [claims, idsIn(read)].map((one) => JSON.stringify(one))
     if (said !== expected) throw new Error(`${said} is read, not ${expected}`)
-    return 'allow'
   }
   const stricter = read === null ? 'jose' : 'the gateway'
   const found = differences.find((one) => one.stricter === stricter && one.explains(token, policy))
+  if (claims !== null && read !== null) {
+    if (found !== undefined) throw new Error(`${found.what} is let in`)
+    return 'allow'
+  }
   if (found === undefined) throw new Error(`only ${stricter} refuses it`)
   return found.what
 }

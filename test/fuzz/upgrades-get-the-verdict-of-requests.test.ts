@@ -3,6 +3,6 @@ import { upgraded } from './properties.ts'
 
 t.test(upgraded.promise, async (t) => {
   const play = await upgraded.start(t)
-  const { failure, summary } = await play({ runs: upgraded.runs })
+  const { failure, summary } = await play()
   t.equal(failure, null, summary)
 })
