@@ -1,7 +1,9 @@
 // What holds of every request and its answer, whatever they were: thrown where it does not.
+
+import { pairs } from '../../src/forward/request-headers.ts'
 import { backEnds } from './back-ends.ts'
 import { idNames, type Played, type Proven } from './requests.ts'
-import { type Exchanged, type Line, valuesOf, type Wire } from './wire.ts'
+import { type Arrived, type Exchanged, type Line, valuesOf, type Wire } from './wire.ts'
 
 type Named = Readonly<Partial<Record<(typeof idNames)[number], string>>>
 
@@ -11,71 +13,74 @@ function demand(holds: boolean, ...said: readonly unknown[]): asserts holds {
 
 /** All promises, for one request sent to a real gateway; returns its verdict: `allow` or a reason. */
 export function verdictOf(played: Played, exchanged: Exchanged, wire: Wire): string {
-  const { arrived, audit, status } = exchanged
+  const { arrived, audit, status, body } = exchanged
   const isAllowed = audit['decision'] === 'allow'
   demand(audit['status'] === status, 'answered', status, 'audited', audit)
   demand(isAllowed === (arrived !== null), audit, 'arrived', arrived)
   answerIsSecured(exchanged)
   if (arrived === null) {
     const reason = String(audit['reason'])
-    demand(!exchanged.body.includes(reason), 'the refusal tells', reason)
+    demand(!body.includes(reason), 'the refusal tells', reason)
     return reason
   }
-  const { basePath, forwardAuth, identityHeaders } = wire.settings
+  const lines = [...pairs(arrived.rawHeaders)]
+  const query = targetHolds(played, arrived, String(audit['path']), wire)
+  headersHold(played, lines, wire.upstreams[arrived.host])
+  const { auth, ...named } = readByAll(query)
+  const proven = played.proven.filter((one) => agrees(named, one))
+  demand(proven.length > 0, named, 'is none of', played.proven)
+  tokenAgrees(named, auth)
+  tokenAgrees(named, bearerOf(lines))
+  const says = lines.filter(([name]) => name.toLowerCase().startsWith('x-copilot-'))
+  if (!wire.settings.identityHeaders) demand(says.length === 0, 'identity', says)
+  if (says.length === 0) return 'allow'
+  const [userId = '', sessionId = ''] = says.map(([, value]) => decodeURIComponent(value))
+  const isProven = proven.some((one) => agrees({ userId, sessionId }, one))
+  demand(says.length === 3 && isProven, says, 'is none of', proven)
+  demand(userId === audit['userId'] && sessionId === audit['sessionId'], says, 'beside', audit)
+  return 'allow'
+}
+
+/** The target that arrives is the one that came, less whole parameters; returns its query. */
+function targetHolds(
+  played: Played,
+  arrived: Arrived,
+  audited: string,
+  { host: own, settings: { basePath, forwardAuth } }: Wire,
+): string {
   // Spaces before the target separate it from the method, as one does.
-  const [path = '', ...rest] = played.target.replace(/^ +/, '').split('?')
+  const target = played.target.replace(/^ +/, '').replaceAll('{host}', own)
+  const [path = '', ...rest] = target.split('?')
   const [forwarded = '', ...forwardedRest] = arrived.url.split('?')
-  const [came, query] = [rest.join('?'), forwardedRest.join('?')]
+  const query = forwardedRest.join('?')
   const host = /^\/(?:s|%73)ocket\.io\//.test(path) ? 'api' : 'page'
   demand(arrived.method === played.method, 'method', arrived.method)
   demand(arrived.host === host, path, 'reached the', arrived.host)
   demand(forwarded === (host === 'api' ? '' : basePath) + path, path, 'went on as', forwarded)
   // A mangled link's path is cut where its query begins.
-  const [audited = '', ...cut] = String(audit['path']).split('…')
-  const isPath = cut.length > 0 ? decodeURIComponent(path).startsWith(audited) : audited === path
-  demand(isPath, path, 'is audited as', audit)
+  const isCut = audited.endsWith('…') && decodeURIComponent(path).startsWith(audited.slice(0, -1))
+  demand(isCut || audited === path, path, 'is audited as', audited)
   pathLeadsAlike(path)
-  const less = (own: RegExp): string =>
-    came
-      .split('&')
-      .filter((piece) => !own.test(piece))
-      .join('&')
+  const less = (names: RegExp): string => {
+    const pieces = rest.join('?').split('&')
+    return pieces.filter((piece) => !names.test(piece)).join('&')
+  }
   // A token that is over stays behind where a cookie proves its session.
   const allowed = [less(/^(?:copilotSession|auth)(?:=|$)/)]
   if (forwardAuth) allowed.push(less(/^copilotSession(?:=|$)/))
-  demand(allowed.includes(query), came, 'went on as', query)
-  const lines = linesOf(arrived.rawHeaders)
-  headersHold(played, lines, wire.upstreams[host])
-  const { auth, ...named } = readByAll(query)
-  const proven = played.proven.filter((one) => agrees(named, one))
-  demand(proven.length > 0, named, 'is none of', played.proven)
-  for (const text of [auth, bearerOf(lines)]) {
-    if (text === undefined) continue
-    // The workspace may take its ids from the token just as well.
-    const claims: Named = JSON.parse(Buffer.from(text.split('.')[1] ?? '', 'base64url').toString())
-    const token = { ...claims, URLToken: claims.URLToken ?? null }
-    demand(
-      idNames.every((name) => named[name] !== undefined),
-      'a token beside',
-      named,
-    )
-    demand(agrees(named, { userId: '', sessionId: '', ...token }), claims, 'beside', named)
-  }
-  const says = lines.filter(([name]) => name.toLowerCase().startsWith('x-copilot-'))
-  demand(identityHeaders || says.length === 0, 'identity', says)
-  if (says.length > 0) {
-    const [userId = '', sessionId = ''] = says.map(([, value]) => decodeURIComponent(value))
-    demand(says.length === 3, 'identity', says)
-    demand(userId === audit['userId'] && sessionId === audit['sessionId'], says, 'beside', audit)
-    demand(
-      proven.some((one) => agrees({ userId, sessionId }, one)),
-      says,
-      'is none of',
-      proven,
-    )
-  }
-  return 'allow'
+  demand(allowed.includes(query), allowed, 'went on as', query)
+  return query
 }
+
+/** The workspace may take its ids from a token just as well. */
+function tokenAgrees(named: Named, token: string | undefined): void {
+  if (token === undefined) return
+  const claims: Named = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+  const isWhole = idNames.every((name) => named[name] !== undefined)
+  demand(isWhole && agrees(claims, { ...noIds, ...named }), claims, 'beside', named)
+}
+
+const noIds: Proven = { userId: '', sessionId: '', URLToken: '' }
 
 /** What every back end reads in a query: of each name nothing or one text, and all of them the same. */
 export function readByAll(query: string): Named & { readonly auth?: string } {
@@ -107,11 +112,8 @@ function pathLeadsAlike(path: string): void {
   demand(seen.host === 'h', path, 'leads to', seen.host)
   const decoded = decodeURIComponent(path)
   demand(decodeURIComponent(seen.pathname) === decoded, path, 'is', seen.pathname)
-  for (const reading of [
-    path,
-    decoded,
-    decoded.replace(/%(?:2e|2f|5c|3b)/gi, decodeURIComponent),
-  ]) {
+  const twice = decoded.replace(/%(?:2e|2f|5c|3b)/gi, decodeURIComponent)
+  for (const reading of [path, decoded, twice]) {
     const segments = reading.split('/').map((segment) => segment.replace(/;.*/, ''))
     demand(segments.length === path.split('/').length, path, 'has the segments', segments)
     demand(!segments.some((segment) => /^\.\.?$|[\\\0]/.test(segment)), path, 'climbs', segments)
@@ -186,10 +188,6 @@ function answerIsSecured({ lines, audit, body }: Exchanged): void {
   const secret = /eyJhbGci|__Host-copilot-/i
   demand(!secret.test(JSON.stringify(audit)), 'the log has a secret', audit)
   demand(!secret.test(body), 'the answer has a secret', body)
-}
-
-function linesOf(raw: readonly string[]): Line[] {
-  return raw.flatMap((name, i): Line[] => (i % 2 === 0 ? [[name, raw[i + 1] ?? '']] : []))
 }
 
 function bearerOf(lines: readonly Line[]): string | undefined {

@@ -14,8 +14,8 @@ export const forwarded = property(
     name: 'forwarded',
     promise:
       'what is let in reaches the workspace as it was checked, and every parser reads it alike',
-    runs: 2500,
-    allowed: 0.25,
+    runs: 1500,
+    allowed: 0.2,
   },
   async (scope) => {
     const wires = [await startWire(scope, plain), await startWire(scope, other)]
@@ -33,7 +33,7 @@ export const upgraded = property(
   {
     name: 'upgraded',
     promise: 'an upgrade gets the verdict of a request, and that of a foreign origin is refused',
-    runs: 1000,
+    runs: 500,
     allowed: 0.2,
   },
   async (scope) => {
@@ -65,7 +65,7 @@ export const honest = property(
     name: 'honest',
     promise:
       'a link made by the book is let in and read as it was meant, and so is what its page loads',
-    runs: 800,
+    runs: 500,
     allowed: 1,
   },
   async (scope) => {

@@ -10,11 +10,10 @@ export interface Identity {
   readonly URLToken: string
 }
 
-/** One request as a client writes it, Latin-1: a character a byte. */
+/** A request as a client writes it, Latin-1; `{host}` stands for the gateway's own. */
 export interface Played {
   readonly method: string
   readonly target: string
-  /** `{host}` in a value stands for the gateway's own. */
   readonly lines: readonly Line[]
   readonly body: string
   /** Whom the credentials in it prove; a token that binds no URLToken proves any. */
