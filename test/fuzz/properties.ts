@@ -169,7 +169,7 @@ const onceFailing: readonly Played[] = (() => {
     `/?${query}`,
     `/#${query}&x=?userId=VICTIM`,
     `/?${query.replace('a%5D%3Db', 'a]=b')}`,
-    ...[';userId', 'x;userId', 'userId[]', '[userId]', 'userId%00', 'UserId', '%75serId'].map(
+    ...[';userId', 'x;userId', 'userId[]', '[userId]x', 'userId%00', 'UserId', '%75serId'].map(
       (name) => `/?${query}&${name}=VICTIM`,
     ),
     `/?${query}&user%C4%B1d=VICTIM`,
@@ -183,6 +183,12 @@ const onceFailing: readonly Played[] = (() => {
     ['X_Forwarded_For', 'VICTIM'],
     ['X-Copilot-User-Id', 'VICTIM'],
     ['Cookie', 'a=b; __host-copilot-x=y'],
+    ['Origin', 'null'],
+    ['Origin', 'http://{host}'],
   ]
-  return targets.map((target) => ({ method: 'GET', target, lines, body: '', proven: [ids] }))
+  const another = jwt({ userId: 'agent-7', sessionId: 'session-1' })
+  return [
+    ...targets.map((target) => ({ target, lines })),
+    { target: `/?${query}`, lines: [...lines, ['Authorization', `Bearer\t${another}`] as const] },
+  ].map((one) => ({ ...one, method: 'GET', body: '', proven: [ids] }))
 })()
