@@ -124,6 +124,8 @@ const neverForwarded =
   /^(?:expect|http2-settings|keep-alive|proxy-.*|te|trailer|x-http-method(?:-override)?|x-original-url|x-real-ip|x-rewrite-url)$/
 const gatewaysOwn = /^(?:forwarded|host|x-copilot-.*|x-forwarded-.*|x-request-id)$/
 const rewritten = /^(?:authorization|cookie|origin|referer)$/
+/** Pages, scripts and JSON are asked for whole. */
+const ofTheAnswer = /^(?:accept-encoding|range|if-.*)$/
 /** Who frames a body, and who keeps a connection, is a matter of each hop. */
 const ofTheHop = /^(?:connection|content-length|transfer-encoding|upgrade)$/
 
@@ -138,7 +140,8 @@ function headersHold({ lines: sent }: Played, lines: readonly Line[], host: stri
   const others = (all: readonly Line[]): Line[] =>
     all.filter(([rawName]) => {
       const name = canonical(rawName)
-      return !rewritten.test(name) && !gatewaysOwn.test(name) && !ofTheHop.test(name)
+      const differs = [rewritten, gatewaysOwn, ofTheHop, ofTheAnswer]
+      return !differs.some((names) => names.test(name))
     })
   const kept = others(sent)
     .filter(([rawName]) => !neverForwarded.test(canonical(rawName)))

@@ -155,8 +155,9 @@ function readAnswer(text: string, headOnly: boolean, isOver: boolean): Answered 
   const closes = valuesOf(lines, 'connection').includes('close')
   if (closes && !isOver) return null
   const [length, ...others] = valuesOf(lines, 'content-length').map(Number)
+  if (status && headOnly && body === '') return { status, lines, body }
   if (!status || length === undefined || others.length > 0) throw new Error(`no answer: ${text}`)
-  if (body.length === length || (headOnly && body === '')) return { status, lines, body }
+  if (body.length === length) return { status, lines, body }
   if (body.length < length && !closes) return null
   throw new Error(`more than an answer, or less: ${JSON.stringify(text)}`)
 }
