@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { isIP } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import proxyaddr from '@fastify/proxy-addr'
 import { isAuthority } from './access/target.ts'
 
@@ -24,8 +24,7 @@ export function clientReader(trusted: readonly string[], scheme: 'http' | 'https
 
   return (request) => {
     const { headers } = request
-    // A listener on all IPv6 addresses shows IPv4 clients in IPv6 clothes.
-    const remote = (request.socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '')
+    const remote = addressOf(request.socket)
     const host = headers.host ?? headers[':authority']?.toString() ?? ''
     if (!trusts(remote, 0)) {
       return { ip: remote, addresses: remote, scheme, host, requestId: randomUUID() }
@@ -45,6 +44,12 @@ export function clientReader(trusted: readonly string[], scheme: 'http' | 'https
       requestId: /^[\w.:+/=-]{1,128}$/.test(requestId) ? requestId : randomUUID(),
     }
   }
+}
+
+/** The address of a connection's other end; '' once it is gone. */
+export function addressOf({ remoteAddress = '' }: Socket): string {
+  // A listener on all IPv6 addresses shows IPv4 clients in IPv6 clothes.
+  return remoteAddress.replace(/^::ffff:(?=\d+\.)/, '')
 }
 
 interface Forwarding {

@@ -1,10 +1,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createSecureServer, type Http2SecureServer } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Reason } from './access/decision.ts'
+import { addressOf } from './client.ts'
 import { createGateway, type Gateway } from './gateway.ts'
 import type { Config } from './settings/config.ts'
+import { errorCode } from './settings/parsers.ts'
+import { createRefusals, type Refusals } from './state/refusals.ts'
 
 export interface Serving extends Pick<Gateway, 'revoke'> {
   /** Where the gateway listens, as origins. */
@@ -23,7 +27,7 @@ const connectionsCheckingInterval = 1000
 /** Opens the public listener in front of a gateway; rejects where the address can't be had. */
 export async function serve(config: Config, log: Logger): Promise<Serving> {
   const gateway = await createGateway(config, log)
-  const server = createListener(config.listener)
+  const server = createListener(config, log)
   const sockets = track(server, gateway, config.listener.maxConnections)
   const { host, port } = config.listener
   try {
@@ -36,7 +40,7 @@ export async function serve(config: Config, log: Logger): Promise<Serving> {
     throw error
   }
   return {
-    addresses: [addressOf(server, config.listener.tls ? 'https' : 'http')],
+    addresses: [originOf(server, config.listener.tls ? 'https' : 'http')],
     revoke: gateway.revoke,
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
@@ -47,7 +51,8 @@ export async function serve(config: Config, log: Logger): Promise<Serving> {
   }
 }
 
-function createListener({ tls, headersTimeout }: Config['listener']): Server | Http2SecureServer {
+function createListener(config: Config, log: Logger): Server | Http2SecureServer {
+  const { tls, headersTimeout } = config.listener
   const http1 = {
     maxHeaderSize,
     headersTimeout,
@@ -73,9 +78,24 @@ function createListener({ tls, headersTimeout }: Config['listener']): Server | H
   })
   // The options are read for HTTP/1 servers only.
   Object.assign(server, { headersTimeout, requestTimeout: 0, keepAliveTimeout })
+  logHandshakes(server, createRefusals(config.rateLimit), log)
   // HTTP/2 has no deadline for a session that carries nothing.
   server.on('session', (session) => session.setTimeout(keepAliveTimeout, () => session.close()))
   return server
+}
+
+/** A handshake that fails is ended and, up to a rate, logged. */
+function logHandshakes(server: Http2SecureServer, failures: Refusals, log: Logger): void {
+  // Node hands it on as a clientError, but there is no TLS that an answer could be sent over.
+  server.removeAllListeners('tlsClientError')
+  server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+    const ip = addressOf(socket)
+    socket.destroy()
+    const code = errorCode(error)
+    // Who leaves has been refused nothing: health checks connect and go.
+    if (code === 'ECONNRESET' || failures.count(ip, Date.now())) return
+    log.info({ event: 'tls-error', code, ip })
+  })
 }
 
 /** Leads requests, upgrades and what is neither to the gateway; returns the open connections. */
@@ -94,7 +114,7 @@ function track(
   /** The request that each connection is at, or was. */
   const latest = new WeakMap<Socket, IncomingMessage>()
   const end = (socket: Socket, reason: Reason): void => {
-    socket.end(gateway.refuseUnread(reason, socket.remoteAddress ?? ''))
+    socket.end(gateway.refuseUnread(reason, addressOf(socket)))
     socket.destroySoon()
   }
   // A reset while nobody listens would end the process.
@@ -172,7 +192,7 @@ function connectionOf(request: IncomingMessage): object {
   return session instanceof Object ? session : request.socket
 }
 
-function addressOf(server: Server | Http2SecureServer, scheme: string): string {
+function originOf(server: Server | Http2SecureServer, scheme: string): string {
   const address: AddressInfo | string | null = server.address()
   if (address === null || typeof address === 'string') return ''
   const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
