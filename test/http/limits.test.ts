@@ -63,6 +63,26 @@ t.test('one address’s refusals are not another’s', async (t) => {
   t.equal(status(await from('192.0.2.2')), 401)
 })
 
+t.test('IPv4 clients of a listener for both are told apart, whatever they say', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, upstream.origin, { HOST: '::', RATE_LIMIT: '1/10m' })
+  const say = async (localAddress: string): Promise<number> => {
+    const socket = connect({ port: gateway.port, host: '127.0.0.1', localAddress })
+    socket.write('what?\r\n\r\n')
+    const [chunk] = await once(socket, 'data')
+    socket.destroy()
+    return status(String(chunk))
+  }
+  t.equal(await say('127.0.0.1'), 400)
+  t.equal(await say('127.0.0.1'), 429)
+  t.equal(await say('127.0.0.2'), 400)
+  const lines = await gateway.audited(3)
+  t.same(
+    lines.map(({ ip }) => ip),
+    ['127.0.0.1', '127.0.0.1', '127.0.0.2'],
+  )
+})
+
 t.test('what the workspace lacks is not held against its agents', async (t) => {
   const gateway = await startGateway(t, 'http://127.0.0.1:9', { RATE_LIMIT: '1/10m' })
   for (let i = 0; i < 3; i += 1) t.equal(status(await ask(gateway.port, link())), 502)
