@@ -23,6 +23,14 @@ const maxHeaderSize = 36 * 1024
 const keepAliveTimeout = 75_000
 /** How often Node looks for heads that take too long. */
 const connectionsCheckingInterval = 1000
+/** Forward secrecy for every certificate: TLS 1.3, and of TLS 1.2 what exchanges keys by ECDHE. */
+const ciphers = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE+AESGCM',
+  'ECDHE+CHACHA20',
+].join(':')
 
 /** Opens the public listener in front of a gateway; rejects where the address can't be had. */
 export async function serve(config: Config, log: Logger): Promise<Serving> {
@@ -73,6 +81,7 @@ function createListener(config: Config, log: Logger): Server | Http2SecureServer
       : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
     allowHTTP1: true,
     minVersion: 'TLSv1.2',
+    ciphers,
     handshakeTimeout: headersTimeout,
     settings: { maxHeaderListSize: maxHeaderSize, maxConcurrentStreams: 128 },
   })
