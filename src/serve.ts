@@ -23,6 +23,8 @@ const maxHeaderSize = 36 * 1024
 const keepAliveTimeout = 75_000
 /** How often Node looks for heads that take too long. */
 const connectionsCheckingInterval = 1000
+/** For what is still on its way on an HTTP/2 connection that has been said goodbye to. */
+const lingerTimeout = 5000
 /** Forward secrecy for every certificate: TLS 1.3, and of TLS 1.2 what exchanges keys by ECDHE. */
 const ciphers = [
   'TLS_AES_256_GCM_SHA384',
@@ -88,8 +90,7 @@ function createListener(config: Config, log: Logger): Server | Http2SecureServer
   // The options are read for HTTP/1 servers only.
   Object.assign(server, { headersTimeout, requestTimeout: 0, keepAliveTimeout })
   logHandshakes(server, createRefusals(config.rateLimit), log)
-  // HTTP/2 has no deadline for a session that carries nothing.
-  server.on('session', (session) => session.setTimeout(keepAliveTimeout, () => session.close()))
+  endIdleSessions(server, headersTimeout)
   return server
 }
 
@@ -104,6 +105,44 @@ function logHandshakes(server: Http2SecureServer, failures: Refusals, log: Logge
     // Who leaves has been refused nothing: health checks connect and go.
     if (code === 'ECONNRESET' || failures.count(ip, Date.now())) return
     log.info({ event: 'tls-error', code, ip })
+  })
+}
+
+/**
+ * Node has no deadline for an HTTP/2 session that never begins, and none that its frames don't
+ * put off. Here a session has `headersTimeout` ms for its first SETTINGS, and lasts for as long as
+ * it has streams, or has had within `keepAliveTimeout`.
+ */
+function endIdleSessions(server: Http2SecureServer, headersTimeout: number): void {
+  // A session does not let its socket be destroyed; it is made while Node hears of this one.
+  let latest: TLSSocket | null = null
+  server.prependListener('secureConnection', (socket: TLSSocket) => {
+    latest = socket
+  })
+  server.on('session', (session) => {
+    const socket = latest
+    if (socket === null) return
+    let streams = 0
+    let timer = setTimeout(() => socket.destroy(), headersTimeout)
+    const wait = (): void => {
+      clearTimeout(timer)
+      if (socket.destroyed) return
+      timer = setTimeout(() => {
+        session.close()
+        // The client may neither read the goodbye nor say one.
+        timer = setTimeout(() => socket.destroy(), lingerTimeout)
+      }, keepAliveTimeout)
+    }
+    session.once('remoteSettings', wait)
+    session.on('stream', (stream) => {
+      streams += 1
+      clearTimeout(timer)
+      stream.once('close', () => {
+        streams -= 1
+        if (streams === 0) wait()
+      })
+    })
+    socket.once('close', () => clearTimeout(timer))
   })
 }
 
