@@ -1,12 +1,13 @@
 // What becomes no TLS connection is ended in time, told once, and harms nobody.
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect as connectTls, getCiphers, type TLSSocket } from 'node:tls'
 import t from 'tap'
-import { link, listen, type Stage, startGateway, startUpstream } from '../stage.ts'
+import { link, type Stage, startGateway, startUpstream } from '../stage.ts'
 import { dial, headOf, type Wire, wire } from '../websocket/peer.ts'
+import { clientHello } from './client-hello.ts'
 
 const folder = t.testdir()
 const path = (name: string): string => join(folder, name)
@@ -25,18 +26,18 @@ const tls = (name: string): Record<string, string> => ({
 })
 const upstream = await startUpstream(t)
 
-const clientHello = await helloOf()
+const hello = await clientHello()
 const rows: readonly (readonly [name: string, bytes: string | Buffer, code: string])[] = [
   ['nothing', '', 'ERR_TLS_HANDSHAKE_TIMEOUT'],
-  ['half a record', clientHello.subarray(0, 3), 'ERR_TLS_HANDSHAKE_TIMEOUT'],
-  ['half a hello', clientHello.subarray(0, 100), 'ERR_TLS_HANDSHAKE_TIMEOUT'],
-  ['a hello and no more', clientHello, 'ERR_TLS_HANDSHAKE_TIMEOUT'],
+  ['half a record', hello.subarray(0, 3), 'ERR_TLS_HANDSHAKE_TIMEOUT'],
+  ['half a hello', hello.subarray(0, 100), 'ERR_TLS_HANDSHAKE_TIMEOUT'],
+  ['a hello and no more', hello, 'ERR_TLS_HANDSHAKE_TIMEOUT'],
   ['plain HTTP', `GET ${link()} HTTP/1.1\r\nHost: a\r\n\r\n`, 'ERR_SSL_HTTP_REQUEST'],
   ['a proxy’s CONNECT', 'CONNECT a:443 HTTP/1.1\r\n\r\n', 'ERR_SSL_HTTPS_PROXY_REQUEST'],
   ['plain HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'ERR_SSL_WRONG_VERSION_NUMBER'],
   ['zeros', Buffer.alloc(100), 'ERR_SSL_WRONG_VERSION_NUMBER'],
   ['a line for the log', '{"event":"access","ip":"192.0.2.1"}\n', 'ERR_SSL_WRONG_VERSION_NUMBER'],
-  ['a hello spoilt', spoilt(clientHello, 43), 'ERR_SSL_'],
+  ['a hello spoilt', spoilt(hello, 43), 'ERR_SSL_'],
   ['an alert', Buffer.from('15030300020228', 'hex'), 'ERR_SSL_'],
 ]
 
@@ -157,20 +158,6 @@ async function serves(
 
 function to({ port }: Stage) {
   return { port, host: '127.0.0.1', servername: 'localhost', rejectUnauthorized: false }
-}
-
-/** The first bytes of a TLS client. */
-async function helloOf(): Promise<Buffer> {
-  const server = createServer()
-  const port = await listen(server)
-  const client = connectTls({ port, host: '127.0.0.1', servername: 'localhost' })
-  client.on('error', () => {})
-  const [socket] = await once(server, 'connection')
-  const [hello] = await once(socket, 'data')
-  client.destroy()
-  socket.destroy()
-  server.close()
-  return hello
 }
 
 function spoilt(bytes: Buffer, at: number): Buffer {

@@ -27,6 +27,8 @@ export interface Ended {
 
 export interface Child {
   readonly pid: number
+  /** The log so far, line by line, parsed. */
+  readonly lines: readonly Record<string, unknown>[]
   readonly kill: (signal: NodeJS.Signals) => void
   /** The log's first line for which this holds; rejects when the process ends without it. */
   readonly logged: (
@@ -72,6 +74,7 @@ export function run(
   })
   return {
     pid: child.pid ?? 0,
+    lines,
     kill: (signal) => child.kill(signal),
     ended,
     logged: (holds) =>
