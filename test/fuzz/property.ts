@@ -69,7 +69,7 @@ export function property<T>(
         )
         const total = [...tally.values()].reduce((sum, count) => sum + count, 0)
         const share = (tally.get('allow') ?? 0) / total
-        const command = `npm run fuzz -- --seed ${details.seed}`
+        const command = `npm run fuzz -- --seed=${details.seed}`
         const counts = [...tally]
           .sort(([, one], [, other]) => other - one)
           .map(([verdict, count]) => `${verdict} ${((100 * count) / total).toFixed(1)} %`)

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { forwarded, honest, upgraded } from './properties.ts'
 import { tokens } from './tokens.ts'
 
-const usage = `npm run fuzz -- [--minutes 10] [--only name] [--seed seed] [--path name:path]
+const usage = `npm run fuzz -- [--minutes 10] [--only name] [--seed=seed] [--path name:path]
 names: forwarded, upgraded, honest, tokens`
 
 const { values } = parseArgs({
