@@ -215,12 +215,10 @@ function track(
     // Browsers open connections ahead; one that never said a word asked for nothing.
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
     const reset = error.code === 'ECONNRESET' || !socket.writable
-    // Nobody can read an answer before the handshake is over: an end would wait for it.
-    const unsecured = error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT'
     const [answer, ...others] = busy.get(socket) ?? []
     // What is no HTTP here is the rest of a request that has its answer.
     const answered = answer === undefined && latest.get(socket)?.complete === false
-    if (silent || reset || unsecured || answered || others.length > 0) socket.destroy()
+    if (silent || reset || answered || others.length > 0) socket.destroy()
     else if (answer === undefined) end(socket, unread[error.code ?? ''] ?? 'request-malformed')
     // Whoever ends in the middle of a body has left.
     else if (error.code === 'HPE_INVALID_EOF_STATE' || !gateway.refuseRest(answer)) socket.destroy()

@@ -52,6 +52,8 @@ export interface Decided {
   readonly hint: string | null
 }
 
+/** Who is refused over and over waits, in ms, and costs the others no more than once in that time. */
+const floodDelay = 250
 /** How long a body that nobody wants may still take, in ms. */
 const unwantedTimeout = 5000
 
@@ -132,13 +134,21 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     return this.#finished ? this.#patience : Math.min(this.#patience, this.lease.end)
   }
 
-  /** Answers with a refusal, whatever was under way. */
+  /** Answers with a refusal, whatever was under way; past the rate of refusals, in a while. */
   refuse(reason: Reason): void {
+    if (this.#reason !== null) return
     const { client, framing } = this.#decided
     const { refusals } = this.#carrier
     const wait = countsAsRefusal(reason) ? refusals.count(client.ip, Date.now()) : 0
     this.#reason = wait > 0 ? 'rate-limited' : reason
-    this.answer(refusal(this.#reason, framing, this.#request.headers.accept, wait))
+    const answer = refusal(this.#reason, framing, this.#request.headers.accept, wait)
+    if (wait === 0) {
+      this.answer(answer)
+      return
+    }
+    this.#abandon()
+    const timer = setTimeout(() => this.answer(answer), floodDelay)
+    this.#response.once('close', () => clearTimeout(timer))
   }
 
   /** Answers in the upstream's place. */

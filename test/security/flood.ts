@@ -60,7 +60,7 @@ export async function startArena(
       let failures = 0
       for (let i = 0; i < requests; i += 1) {
         if (who === 'attackers') {
-          await new Promise((resolve) => setTimeout(resolve, 20))
+          await new Promise((resolve) => setTimeout(resolve, 1))
           continue
         }
         const start = performance.now()
@@ -166,4 +166,4 @@ function spread(values: readonly number[]): string {
 }
 
 if (process.argv[2] === 'attack') attack(Number(process.argv[3]))
-else if (process.argv[1] === file) await report(5, 100)
+else if (process.argv[1] === file) await report(5, 2000)
