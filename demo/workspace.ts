@@ -15,6 +15,14 @@ export interface Workspace {
   close(): Promise<void>
 }
 
+/** An event of a client's, as it reaches the backend. */
+export interface Heard {
+  /** That of its socket's handshake; the same name stands in the gateway's log. */
+  readonly requestId: string
+  readonly event: string
+  readonly said: readonly unknown[]
+}
+
 /**
  * A workspace that behaves as Agent Copilot does: a static page on one host, its backend on another.
  * Port 0 takes a free one; `pace` is the time between two lines of a conversation, in milliseconds.
@@ -26,13 +34,16 @@ export async function startWorkspace(options: {
   readonly host?: string
   readonly apiToken?: string
   readonly pace?: number
+  readonly onEvent?: (heard: Heard) => void
 }): Promise<Workspace> {
   const { host = '127.0.0.1', apiToken = randomBytes(32).toString('hex'), pace = 3500 } = options
+  const { onEvent = () => {} } = options
   const api = createServer(respondWith(() => null))
   const stopBackend = startBackend(new Server(api, { serveClient: false }), {
     apiToken,
     secret: options.secret,
     pace,
+    onEvent,
   })
   const apiPort = await listen(api, options.apiPort, host)
   const files = pageFiles({
@@ -125,7 +136,17 @@ interface Session {
 /** Returns what ends it. */
 function startBackend(
   io: Server,
-  { apiToken, secret, pace }: { apiToken: string; secret: Buffer; pace: number },
+  {
+    apiToken,
+    secret,
+    pace,
+    onEvent,
+  }: {
+    readonly apiToken: string
+    readonly secret: Buffer
+    readonly pace: number
+    readonly onEvent: (heard: Heard) => void
+  },
 ): () => Promise<void> {
   const sessions = new Map<string, Session>()
 
@@ -139,7 +160,12 @@ function startBackend(
   io.on('connection', (socket: Socket) => {
     const { auth } = socket.handshake.query
     const claims = auth === undefined ? null : claimsOf(auth, secret)
+    const requestId = String(socket.handshake.headers['x-request-id'])
     let joined: Session | null = null
+
+    socket.onAny((event: unknown, ...said: unknown[]) =>
+      onEvent({ requestId, event: String(event), said }),
+    )
 
     socket.on('join', (ids: unknown, done: unknown) => {
       const answer = typeof done === 'function' ? done : () => {}
