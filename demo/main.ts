@@ -129,7 +129,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
           COPILOT_URL: workspace.page.origin,
           COPILOT_API_URL: workspace.api.origin,
           COPILOT_API_TOKEN: workspace.apiToken,
-          PUBLIC_PATHS: '/assets/*',
+          PUBLIC_PATHS: '/assets/* /favicon.ico /manifest.json',
           JWT_SECRET: `hex:${secret.toString('hex')}`,
           FRAME_ANCESTORS: pages.desktop.origin,
           REQUIRE_EXP: 'true',

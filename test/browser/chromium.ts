@@ -16,19 +16,18 @@ import {
 } from 'playwright-core'
 import { type Demo, type DemoOptions, startDemo } from '../../demo/main.ts'
 import { pickPorts, startSite, type Tls } from '../../demo/site.ts'
-import { startWorkspace, type Workspace } from '../../demo/workspace.ts'
+import { type Heard, startWorkspace, type Workspace } from '../../demo/workspace.ts'
 import { createLink } from '../../src/link/link.ts'
 import { createLog } from '../../src/observe/log.ts'
 import { know, knowSecret, pour, pourAnswer } from '../sinks.ts'
 import { ids, type Stage, secret, startGateway } from '../stage.ts'
-import { executablePath, missing } from './executable.ts'
+import { chromiumMissing, executablePath } from './executable.ts'
+import { type Browser, patience } from './tab.ts'
 
 export interface Scope {
   teardown(done: () => unknown): void
 }
 
-/** After so many milliseconds a test fails. */
-const patience = 20_000
 
 /** Each is a site of its own, but that the neighbour is of the gateway's. */
 export const names = {
@@ -37,11 +36,18 @@ export const names = {
   stranger: 'stranger.test',
 } as const
 
+/** Names that every browser finds on loopback by itself. */
+export const localNames = {
+  gateway: 'gateway.localhost',
+  contactCenter: 'contact-center.localhost',
+} as const
+
 const moreNames = [
   'widget.test',
   'neighbour.gateway.test',
   'sub.contact-center.test',
   'contact-center.test.stranger.test',
+  ...Object.values(localNames),
 ]
 
 let certificate: (Tls & { readonly keyHash: string }) | null = null
@@ -86,11 +92,22 @@ export async function launch(t: Scope): Promise<NewContext> {
 }
 
 /** A browser whose user has allowed third-party cookies, which only a profile can say. */
-export async function launchAllowingCookies(t: Scope): Promise<BrowserContext> {
+export function launchAllowingCookies(t: Scope): Promise<BrowserContext> {
+  return launchWith(t, { cookie_controls_mode: 0, block_third_party_cookies: false })
+}
+
+/** A browser whose user has blocked all cookies, which only a profile can say. */
+export function launchWithoutCookies(t: Scope): Promise<BrowserContext> {
+  return launchWith(t, { default_content_setting_values: { cookies: 2 } })
+}
+
+async function launchWith(
+  t: Scope,
+  preferences: Readonly<Record<string, unknown>>,
+): Promise<BrowserContext> {
   const profile = mkdtempSync(join(tmpdir(), 'browser-profile-'))
   mkdirSync(join(profile, 'Default'))
-  const preferences = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } }
-  writeFileSync(join(profile, 'Default/Preferences'), JSON.stringify(preferences))
+  writeFileSync(join(profile, 'Default/Preferences'), JSON.stringify({ profile: preferences }))
   t.teardown(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }))
   const context = await chromium.launchPersistentContext(profile, options())
   watch(context)
@@ -110,7 +127,6 @@ function watch(context: BrowserContext): void {
 }
 
 function options(): Parameters<typeof chromium.launch>[0] {
-  if (missing) throw new Error(missing)
   return {
     executablePath,
     // Containers have no user namespaces for it.
@@ -127,6 +143,28 @@ function options(): Parameters<typeof chromium.launch>[0] {
       '--disable-sync',
     ],
   }
+}
+
+/** Chromium as all browsers are driven, and without cookies. */
+export const chromiumWithoutCookies: Browser = {
+  name: 'Chromium',
+  missing: chromiumMissing,
+  async open(t) {
+    const page = await (await launchWithoutCookies(t)).newPage()
+    return {
+      async goto(url) {
+        await page.goto(url)
+      },
+      evaluate(expression, ...frames) {
+        const frame = frames.reduce<Frame | undefined>(
+          (one, index) => one?.childFrames()[index],
+          page.mainFrame(),
+        )
+        if (frame === undefined) throw new Error(`no frame ${frames}`)
+        return frame.evaluate(expression)
+      },
+    }
+  },
 }
 
 /** Things as they come in, and a way to wait for them. */
@@ -194,6 +232,8 @@ export async function startHttpsDemo(
 export interface OwnStage {
   readonly gateway: URL
   readonly audit: Gathered<Line>
+  /** What reached the workspace's backend over its sockets. */
+  readonly heard: Gathered<Heard>
   /** The page on one of the hosts that frames these links. */
   framing(host: string, ...links: readonly (URL | string)[]): string
   link(changes?: LinkChanges): URL
@@ -213,19 +253,25 @@ interface LinkChanges {
 export async function startOwnStage(
   t: Scope,
   {
+    name = names.gateway,
     allowed = [names.contactCenter],
+    keywords = [],
     others = [],
     env = {},
   }: {
+    readonly name?: string
     readonly allowed?: readonly string[]
+    /** Frame ancestors that are no hosts. */
+    readonly keywords?: readonly string[]
     readonly others?: readonly string[]
     readonly env?: Readonly<Record<string, string>>
   },
 ): Promise<OwnStage> {
   const tls = certify()
   const ports = await pickPorts({ gateway: 0, workspacePage: 0, workspaceApi: 0 })
-  const gateway = new URL(`https://${names.gateway}:${ports.gateway}`)
+  const gateway = new URL(`https://${name}:${ports.gateway}`)
   const apiToken = randomBytes(32).toString('hex')
+  const heard = gather<Heard>()
   const run = (): Promise<Workspace> =>
     startWorkspace({
       pagePort: ports.workspacePage,
@@ -233,16 +279,17 @@ export async function startOwnStage(
       apiToken,
       secret: Buffer.from(secret),
       pace: 20,
+      onEvent: heard.add,
     })
   let workspace = await run()
   t.teardown(() => workspace.close())
   const sites = new Map<string, URL>()
   for (const host of [...allowed, ...others]) sites.set(host, await startFramingSite(t, host))
-  const origins = allowed.map((host) => sites.get(host)?.origin ?? '')
+  const ancestors = [...allowed.map((host) => sites.get(host)?.origin ?? ''), ...keywords]
   const stage = await startGateway(t, workspace.page.origin, {
     COPILOT_API_URL: workspace.api.origin,
     COPILOT_API_TOKEN: apiToken,
-    FRAME_ANCESTORS: origins.join(' '),
+    FRAME_ANCESTORS: ancestors.join(' '),
     PORT: String(ports.gateway),
     ...tlsFiles(t, tls),
     ...env,
@@ -250,6 +297,7 @@ export async function startOwnStage(
   return {
     gateway,
     audit: follow(stage),
+    heard,
     framing(host, ...links) {
       const site = sites.get(host)
       if (!site) throw new Error(`no site on ${host}`)

@@ -175,7 +175,7 @@ for (const { name, open, thirdPartyCookies } of browsers) {
 
       const stranger = await context.browser()?.newContext()
       t.teardown(() => stranger?.close())
-      for (const path of ['/config.js', '/favicon.ico']) {
+      for (const path of ['/config.js', '/index.html']) {
         const refused =
           stranger && (await (await stranger.newPage()).goto(`${demo.gateway}${path.slice(1)}`))
         t.equal(refused?.status(), 401, `${path} is refused without them`)
