@@ -1,5 +1,14 @@
-import t, { type Test } from 'tap'
-import { connected, gatherMessages, launch, names, startOwnStage, tile } from './chromium.ts'
+import t from 'tap'
+import {
+  connected,
+  gatherMessages,
+  launch,
+  names,
+  say,
+  startClock,
+  startOwnStage,
+  tile,
+} from './chromium.ts'
 import { chromiumMissing } from './executable.ts'
 
 const minute = 60_000
@@ -33,8 +42,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
       const workspace = page.frameLocator('iframe')
       await page.goto(url)
       await connected(workspace)
-      await workspace.getByLabel('Message to the customer').fill('Before the reload')
-      await workspace.getByRole('button', { name: 'Send' }).click()
+      await say(workspace, 'Before the reload')
       const line = tile(workspace, 'transcript').getByText('Before the reload')
       await line.waitFor()
 
@@ -102,15 +110,3 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
     t.match(denied, { reason: 'token-too-old', sessionId: 'chat-2042' })
   })
 })
-
-/** The clock of the gateway, which runs in this process. */
-function startClock(t: Test): { advance(ms: number): void } {
-  const { now } = Date
-  let ahead = 0
-  t.intercept(Date, 'now', { value: () => now() + ahead })
-  return {
-    advance(ms) {
-      ahead += ms
-    },
-  }
-}

@@ -14,6 +14,7 @@ import {
   type FrameLocator,
   type Page,
 } from 'playwright-core'
+import type { Test } from 'tap'
 import { type Demo, type DemoOptions, startDemo } from '../../demo/main.ts'
 import { pickPorts, startSite, type Tls } from '../../demo/site.ts'
 import { type Heard, startWorkspace, type Workspace } from '../../demo/workspace.ts'
@@ -79,9 +80,12 @@ export interface Look {
 
 export type NewContext = (t: Scope, look?: Look) => Promise<BrowserContext>
 
-/** A browser for several contexts, each with cookies of its own. Third-party cookies are blocked. */
-export async function launch(t: Scope): Promise<NewContext> {
-  const browser = await chromium.launch(options())
+/**
+ * A browser for several contexts, each with cookies of its own. Third-party cookies are blocked.
+ * `hosts`: where hosts are besides, such as `MAP a.example:80 127.0.0.1:8080`.
+ */
+export async function launch(t: Scope, hosts: readonly string[] = []): Promise<NewContext> {
+  const browser = await chromium.launch(options(hosts))
   t.teardown(() => browser.close())
   return async (t, { width = 1280, height = 900, colors = 'light' } = {}) => {
     const context = await browser.newContext({ viewport: { width, height }, colorScheme: colors })
@@ -126,13 +130,13 @@ function watch(context: BrowserContext): void {
   })
 }
 
-function options(): Parameters<typeof chromium.launch>[0] {
+function options(hosts: readonly string[] = []): Parameters<typeof chromium.launch>[0] {
   return {
     executablePath,
     // Containers have no user namespaces for it.
     chromiumSandbox: false,
     args: [
-      '--host-resolver-rules=MAP *.test 127.0.0.1',
+      `--host-resolver-rules=${['MAP *.test 127.0.0.1', ...hosts].join()}`,
       `--ignore-certificate-errors-spki-list=${certify().keyHash}`,
       '--no-proxy-server',
       '--no-first-run',
@@ -206,7 +210,7 @@ export function gather<T>(): Gathered<T> {
 export type Line = Readonly<Record<string, unknown>>
 
 /** A log whose lines are gathered. */
-function recordLog(): { readonly log: Logger; readonly audit: Gathered<Line> } {
+export function recordLog(): { readonly log: Logger; readonly audit: Gathered<Line> } {
   const audit = gather<Line>()
   const write = (text: string): void => {
     pour('log', text)
@@ -324,6 +328,18 @@ export async function startOwnStage(
   }
 }
 
+/** The clock of the gateway, which runs in this process. */
+export function startClock(t: Test): { advance(ms: number): void } {
+  const { now } = Date
+  let ahead = 0
+  t.intercept(Date, 'now', { value: () => now() + ahead })
+  return {
+    advance(ms) {
+      ahead += ms
+    },
+  }
+}
+
 function follow({ audited }: Pick<Stage, 'audited'>): Gathered<Line> {
   const audit = gather<Line>()
   void (async () => {
@@ -376,6 +392,45 @@ export async function startFramingSite(
   })
   t.teardown(() => site.close())
   return site.url
+}
+
+/** A page of the contact center that frames these links, once each workspace is connected. */
+export async function openChats(
+  t: Scope,
+  context: BrowserContext,
+  { framing }: OwnStage,
+  ...links: readonly URL[]
+): Promise<{ readonly page: Page; readonly messages: Gathered<Received> }> {
+  const page = await context.newPage()
+  t.teardown(() => page.close())
+  const messages = await gatherMessages(page)
+  await page.goto(framing(names.contactCenter, ...links))
+  for (const index of links.keys()) await connected(page.frameLocator('iframe').nth(index))
+  return { page, messages }
+}
+
+/** Loads one of the gateway's own pages in a hidden frame. */
+export async function frameOwn(
+  page: Page,
+  link: URL,
+  name: 'renew' | 'logout',
+  query = link.search,
+): Promise<void> {
+  await page.evaluate(
+    (url) => {
+      const frame = document.createElement('iframe')
+      frame.hidden = true
+      frame.src = url
+      document.documentElement.append(frame)
+    },
+    new URL(`/.copilot-gateway/${name}${query}`, link).href,
+  )
+}
+
+/** Writes to the customer. */
+export async function say(workspace: FrameLocator | Frame, text: string): Promise<void> {
+  await workspace.getByLabel('Message to the customer').fill(text)
+  await workspace.getByRole('button', { name: 'Send' }).click()
 }
 
 export interface Received {

@@ -10,6 +10,7 @@ import {
   launchAllowingCookies,
   names,
   type Scope,
+  say,
   startHttpsDemo,
   tile,
 } from './chromium.ts'
@@ -193,7 +194,7 @@ for (const { name, open, thirdPartyCookies } of browsers) {
       for (const [index, text] of lines.entries()) t.match(texts[before + index], text)
 
       // A line of its own comes back to the other chat after all that was sent before.
-      await send(b, 'One moment, please.')
+      await say(b, 'One moment, please.')
       const others = await said(b, 'One moment, please.')
       t.equal(others.length, tomas.opening.lines.length + 1)
       t.ok(await saying(suggestion(b), tomas.opening.suggestion).isVisible())
@@ -204,14 +205,14 @@ for (const { name, open, thirdPartyCookies } of browsers) {
 
     await t.test('a message sent in one chat is in that chat alone', async (t) => {
       for (const [, workspace] of both) {
-        await send(workspace, 'First word')
+        await say(workspace, 'First word')
         await said(workspace, 'First word')
       }
-      await send(a, 'For Maria')
+      await say(a, 'For Maria')
       await said(a, 'For Maria')
-      await send(b, 'For Tomás')
+      await say(b, 'For Tomás')
       const toTomas = await said(b, 'For Tomás')
-      await send(a, 'Last word')
+      await say(a, 'Last word')
       const toMaria = await said(a, 'Last word')
       t.match(toMaria.slice(-3), [/First word/, /For Maria/, /Last word/])
       t.match(toTomas.slice(-2), [/First word/, /For Tomás/])
@@ -234,11 +235,6 @@ async function said(workspace: FrameLocator, text: string | null | undefined): P
 
 function saying(locator: Locator, text: string | null | undefined): Locator {
   return locator.filter({ hasText: text ?? 'nothing to wait for' })
-}
-
-async function send(workspace: FrameLocator, text: string): Promise<void> {
-  await workspace.getByLabel('Message to the customer').fill(text)
-  await workspace.getByRole('button', { name: 'Send' }).click()
 }
 
 type Join = readonly [string, { readonly sessionId: string }]
