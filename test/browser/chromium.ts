@@ -456,6 +456,22 @@ export async function gatherMessages(page: Page): Promise<Gathered<Received>> {
   return messages
 }
 
+/** A socket of a page's, with the text that went over it so far. */
+export interface WatchedSocket {
+  readonly sent: readonly string[]
+  readonly got: readonly string[]
+}
+
+export function watchSockets(page: Page, sockets: Gathered<WatchedSocket>): void {
+  page.on('websocket', (socket) => {
+    const sent: string[] = []
+    const got: string[] = []
+    socket.on('framesent', ({ payload }) => sent.push(payload.toString()))
+    socket.on('framereceived', ({ payload }) => got.push(payload.toString()))
+    sockets.add({ sent, got })
+  })
+}
+
 /** What the page's console shows as errors. */
 export function gatherErrors(page: Page): Gathered<string> {
   const errors = gather<string>()
