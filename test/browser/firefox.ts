@@ -61,6 +61,7 @@ async function launch(t: Scope): Promise<string> {
     ['--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0'],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
+  await once(child, 'spawn')
   const gone = once(child, 'exit')
   t.teardown(async () => {
     child.kill('SIGKILL')

@@ -14,7 +14,7 @@ export const webkit: Browser = {
   missing: missingPackage(driver, 'webkit2gtk-driver') || missingPackage(display, 'xvfb'),
   async open(t) {
     const { port } = await pickPorts({ port: 0 })
-    start(t, driver, [`--port=${port}`], {
+    await start(t, driver, [`--port=${port}`], {
       DISPLAY: await startDisplay(t),
       // Containers have no user namespaces for it.
       WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1',
@@ -52,22 +52,23 @@ export const webkit: Browser = {
 
 /** Resolves to the name of a display that nobody sees. */
 async function startDisplay(t: Scope): Promise<string> {
-  const child = start(t, display, ['-displayfd', '1', '-nolisten', 'tcp'], {})
+  const child = await start(t, display, ['-displayfd', '1', '-nolisten', 'tcp'], {})
   if (child.stdout === null) throw new Error('no display')
   const [number] = await once(child.stdout, 'data')
   return `:${String(number).trim()}`
 }
 
-function start(
+async function start(
   t: Scope,
   file: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-): ChildProcess {
+): Promise<ChildProcess> {
   const child = spawn(file, args, {
     stdio: ['ignore', 'pipe', 'ignore'],
     env: { ...process.env, ...env },
   })
+  await once(child, 'spawn')
   const gone = once(child, 'exit')
   t.teardown(async () => {
     child.kill('SIGKILL')
