@@ -1,7 +1,6 @@
 import type { BrowserContext } from 'playwright-core'
 import t from 'tap'
 import {
-  chromiumMissing,
   frameOwn,
   launch,
   launchWithoutCookies,
@@ -12,6 +11,7 @@ import {
   startClock,
   startOwnStage,
 } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const minute = 60_000
 const hour = 60 * minute

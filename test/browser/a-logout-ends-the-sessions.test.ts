@@ -1,7 +1,6 @@
 import type { BrowserContext } from 'playwright-core'
 import t from 'tap'
 import {
-  chromiumMissing,
   frameOwn,
   launch,
   launchWithoutCookies,
@@ -10,6 +9,7 @@ import {
   say,
   startOwnStage,
 } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const [a, b] = ['chat-2041', 'chat-2042'] as const
 

@@ -29,7 +29,6 @@ export interface Scope {
   teardown(done: () => unknown): void
 }
 
-
 /** Each is a site of its own, but that the neighbour is of the gateway's. */
 export const names = {
   gateway: 'gateway.test',

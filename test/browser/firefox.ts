@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { WebSocket } from 'ws'
 import type { Scope } from './chromium.ts'
-import { type Browser, missingPackage, type Tab } from './tab.ts'
+import { missingPackage } from './executable.ts'
+import type { Browser, Tab } from './tab.ts'
 
 const executable = '/usr/bin/firefox-esr'
 

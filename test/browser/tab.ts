@@ -1,5 +1,4 @@
 // A page in a browser, as far as Chromium, Firefox and WebKit can be driven alike.
-import { existsSync } from 'node:fs'
 import type { Scope } from './chromium.ts'
 
 export interface Browser {
@@ -37,10 +36,4 @@ export function becoming(expression: string, value: unknown): string {
     new MutationObserver(check).observe(document, { subtree: true, childList: true, attributes: true })
     check()
   })`
-}
-
-/** Why a browser can't be tested: in CI the tests fail of it. */
-export function missingPackage(file: string, debianPackage: string): string | false {
-  if (process.env['CI'] || existsSync(file)) return false
-  return `${file} is missing: apt-get install --no-install-recommends ${debianPackage}`
 }

@@ -4,7 +4,8 @@ import t, { type Test } from 'tap'
 import { conversations } from '../../demo/conversations.ts'
 import { startDemo } from '../../demo/main.ts'
 import { listen } from '../stage.ts'
-import { chatWith, chromiumMissing, connected, launch, recordLog, say, tile } from './chromium.ts'
+import { chatWith, connected, launch, recordLog, say, tile } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const [maria, tomas] = conversations
 

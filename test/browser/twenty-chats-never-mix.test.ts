@@ -2,7 +2,6 @@
 import { randomInt } from 'node:crypto'
 import t from 'tap'
 import {
-  chromiumMissing,
   gather,
   type Line,
   launch,
@@ -12,6 +11,7 @@ import {
   type WatchedSocket,
   watchSockets,
 } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
 
 const seed = Number(process.env['SEED'] ?? randomInt(2 ** 32))
 const rounds = 10
