@@ -22,17 +22,19 @@ const browsers = [
   {
     name: 'with partitioned cookies',
     open: async (t: Scope): Promise<BrowserContext> => (await launch(t))(t),
+    reconnected: { decision: 'allow', status: 101 },
     reloaded: 200,
   },
   {
     name: 'without cookies',
     open: launchWithoutCookies,
-    // The old link is over, and no cookie makes up for it.
+    // What the page was given is over, and no cookie makes up for it.
+    reconnected: { decision: 'deny', status: 401, reason: 'token-expired' },
     reloaded: 401,
   },
 ] as const
 
-for (const { name, open, reloaded } of browsers) {
+for (const { name, open, reconnected, reloaded } of browsers) {
   t.test(`in Chromium ${name}`, { skip: chromiumMissing }, async (t) => {
     const context = await open(t)
 
@@ -78,26 +80,38 @@ for (const { name, open, reloaded } of browsers) {
       t.equal(messages.all.length, 1)
     })
 
-    await t.test(`a reload of its page, whose link is over, gets ${reloaded}`, async (t) => {
-      const clock = startClock(t)
-      const stage = await startOwnStage(t, { env })
-      const { audit, link } = stage
-      const { page, messages } = await openChats(t, context, stage, link({ expiresIn: minute }))
-      await frameOwn(page, link({ expiresIn: hour }), 'renew')
-      await messages.until(() => true)
-      clock.advance(5 * minute)
-      const answer = page.waitForResponse((one) => one.url().includes('/?'))
-      await page
-        .mainFrame()
-        .childFrames()[0]
-        ?.evaluate(() => location.reload())
-      t.equal((await answer).status(), reloaded)
-      if (reloaded === 200) {
-        t.match(await audit.until(({ socket }) => socket === 'open', 2), [{}, { sessionId: a }])
-      } else {
-        const [, refused] = await messages.until(() => true, 2)
-        t.match(refused?.message, { type: 'copilot-gateway:refused', status: 401, renew: true })
-      }
-    })
+    await t.test(
+      `its socket, once it breaks, gets ${reconnected.status}, and a reload ${reloaded}`,
+      async (t) => {
+        const clock = startClock(t)
+        const stage = await startOwnStage(t, { env })
+        const { audit, link, workspace } = stage
+        const { page, messages } = await openChats(t, context, stage, link({ expiresIn: minute }))
+        await frameOwn(page, link({ expiresIn: hour }), 'renew')
+        await messages.until(() => true)
+        clock.advance(5 * minute)
+        await workspace.stop()
+        await audit.until(({ socket }) => socket === 'close')
+        await workspace.start()
+        const [, again] = await audit.until(
+          ({ transport, socket }) => transport === 'websocket' && socket !== 'close',
+          2,
+        )
+        t.match(again, { ...reconnected, sessionId: a })
+        const answer = page.waitForResponse((one) => one.url().includes('/?'))
+        await page
+          .mainFrame()
+          .childFrames()[0]
+          ?.evaluate(() => location.reload())
+        t.equal((await answer).status(), reloaded)
+        if (reloaded === 200) {
+          const opened = await audit.until(({ socket }) => socket === 'open', 3)
+          t.match(opened.at(-1), { sessionId: a })
+        } else {
+          const [, refused] = await messages.until(() => true, 2)
+          t.match(refused?.message, { type: 'copilot-gateway:refused', status: 401, renew: true })
+        }
+      },
+    )
   })
 }
