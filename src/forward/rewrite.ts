@@ -99,7 +99,8 @@ function tokenPattern(token: string): RegExp {
 }
 
 /** What an attribute of a document refers to, with its query. */
-const reference = /((?:src|href)\s*=\s*["']?)([^"'\s>?#]{0,256}config\.js)(\?[^"'\s>#]{0,256})?(?=["'\s>#])/gi
+const reference =
+  /((?:src|href)\s*=\s*["']?)([^"'\s>?#]{0,256}config\.js)(\?[^"'\s>#]{0,256})?(?=["'\s>#])/gi
 
 /** Gives the document's reference to its `config.js` a parameter. */
 function withParameter(html: string, parameter: string, { origin, path }: Reader): string {
