@@ -151,36 +151,6 @@ t.test('the limit is 1 MiB unless WS_MAX_PAYLOAD says otherwise', async (t) => {
   t.equal(`${code} ${reason}`, '1009 message-too-large')
 })
 
-t.test('a reserved bit closes with 1002 on /socket.io/, and nowhere else', async (t) => {
-  const stage = await startSockets(t)
-  const rows: readonly (readonly [string, readonly Buffer[]])[] = [
-    ['the first', [masked('a', { rsv: 4 })]],
-    ['the second', [masked('a', { rsv: 2 })]],
-    ['the third', [masked('a', { rsv: 1 })]],
-    ['on a control', [masked('a', { rsv: 4, opcode: ping })]],
-    ['on a close', [masked('', { rsv: 4, opcode: 8 })]],
-    ['on a fragment', [masked('a', { fin: false }), masked('b', { opcode: 0, rsv: 4 })]],
-    ['after a good message', [masked('42["good"]'), masked('a', { rsv: 4 })]],
-    ['without a mask', [frame('a', { rsv: 4 })]],
-  ]
-  for (const [name, frames] of rows) {
-    for (const [how, pieces] of [
-      ['at once', [Buffer.concat(frames)]],
-      ['byte by byte', [...Buffer.concat(frames)].map((byte) => Buffer.from([byte]))],
-    ] as const) {
-      const target = link({}, '/socket.io/')
-      t.match(await closesWith(stage, pieces, target), [/^close 1002\b/], `${name}, ${how}`)
-    }
-    const { client, upstream } = await stage.pair()
-    const bytes = Buffer.concat(frames)
-    client.socket.write(bytes)
-    const got = await upstream.until((b) => (b.length < bytes.length ? null : b))
-    t.ok(got.equals(bytes), `${name}, elsewhere`)
-    client.socket.destroy()
-    upstream.socket.destroy()
-  }
-})
-
 /** What the gateway says to a client that sends this, once both ends are gone. */
 async function closesWith(
   stage: SocketStage,

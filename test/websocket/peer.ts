@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { RawData, WebSocket } from 'ws'
 import { pourAnswers } from '../sinks.ts'
 import { link, type Stage, startGateway, startUpstream, type Upstream } from '../stage.ts'
 
@@ -175,9 +176,9 @@ export function frame(payload: string | Buffer, options: FrameOptions = {}): Buf
   return Buffer.concat([header, masking, bytes.map((byte, i) => byte ^ (masking[i % 4] ?? 0))])
 }
 
-/** A frame as a client sends it. */
+/** A frame as a client sends it, unless told otherwise. */
 export function masked(payload: string | Buffer, options: FrameOptions = {}): Buffer {
-  return frame(payload, { ...options, mask: true })
+  return frame(payload, { mask: true, ...options })
 }
 
 export function closeWith(code: number, reason: string, options: FrameOptions = {}): Buffer {
@@ -221,6 +222,22 @@ export function inWords(bytes: Buffer): string[] {
     at = data + length
   }
   return words
+}
+
+/** What an honest end hears, in words, as it comes. */
+export function record(socket: WebSocket): string[] {
+  const events: string[] = []
+  const shown = (data: RawData, isBinary: boolean): string => {
+    const bytes = Buffer.isBuffer(data) ? data : Buffer.from(String(data))
+    if (bytes.length > 100) return `<${bytes.length} bytes>`
+    return isBinary ? `<${bytes.toString('hex')}>` : `${bytes}`
+  }
+  socket.on('message', (data, isBinary) => events.push(shown(data, isBinary)))
+  socket.on('ping', (data) => events.push(`ping ${data}`))
+  socket.on('pong', (data) => events.push(`pong ${data}`))
+  socket.on('error', (error) => events.push(`error ${'code' in error ? error.code : error}`))
+  socket.on('close', (code, reason) => events.push(`close ${code} ${reason}`))
+  return events
 }
 
 /** Both ends of a socket through the gateway. */

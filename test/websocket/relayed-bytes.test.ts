@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import t from 'tap'
-import { type RawData, WebSocket, WebSocketServer } from 'ws'
+import { WebSocket, WebSocketServer } from 'ws'
 import { link, listen, startGateway } from '../stage.ts'
 import {
   accepting,
@@ -17,6 +17,7 @@ import {
   masked,
   ping,
   pong,
+  record,
   said,
   startSockets,
   wire,
@@ -224,20 +225,6 @@ t.test('an honest client and an honest server', async (t) => {
     t.ok(events.includes('pong p1'))
   }
 })
-
-function record(socket: WebSocket): string[] {
-  const events: string[] = []
-  const shown = (data: RawData, isBinary: boolean): string => {
-    const bytes = Buffer.isBuffer(data) ? data : Buffer.from(String(data))
-    if (bytes.length > 100) return `<${bytes.length} bytes>`
-    return isBinary ? `<${bytes.toString('hex')}>` : `${bytes}`
-  }
-  socket.on('message', (data, isBinary) => events.push(shown(data, isBinary)))
-  socket.on('ping', (data) => events.push(`ping ${data}`))
-  socket.on('pong', (data) => events.push(`pong ${data}`))
-  socket.on('close', (code, reason) => events.push(`close ${code} ${reason}`))
-  return events
-}
 
 /** mulberry32: a seed that failed can be tried again. */
 function generator(seed: number): () => number {
