@@ -58,8 +58,15 @@ export interface Gateway {
 // CONNECT makes tunnels and TRACE shows one's own cookies to scripts: neither is carried.
 const methods = METHODS.filter((method) => method !== 'CONNECT' && method !== 'TRACE')
 
-/** Builds a gateway from its settings. Hooks and routes stand in the order a request meets them. */
-export async function createGateway(config: Config, log: Logger): Promise<Gateway> {
+/**
+ * Builds a gateway from its settings. Hooks and routes stand in the order a request meets them.
+ * `probeDelay`: for how many ms the upstream may be silent before it is asked for a sign of life.
+ */
+export async function createGateway(
+  config: Config,
+  log: Logger,
+  probeDelay: number,
+): Promise<Gateway> {
   const app = fastify({
     // Fastify's own lines carry URLs, and the URL carries the token.
     logger: false,
@@ -71,7 +78,7 @@ export async function createGateway(config: Config, log: Logger): Promise<Gatewa
   const revocations = createRevocations()
   const gate: Gate = { ...config, keys, isRevoked: revocations.has }
   const readClient = clientReader(config.trustedProxies, listener.tls ? 'https' : 'http')
-  const upstream = createUpstream(config.upstream)
+  const upstream = createUpstream(config.upstream, probeDelay)
   const open = new OpenExchanges()
   const pressure = await watchPressure(app)
   const carrier: Carrier = {

@@ -34,10 +34,20 @@ const ciphers = [
   'ECDHE+CHACHA20',
 ].join(':')
 
+/**
+ * How long a connection is silent before TCP asks its peer for a sign of life, in ms. One that gives
+ * none, ten times in ten seconds, is gone without a FIN: a pulled cable, a machine that fell over.
+ */
+const defaultProbeDelay = 60_000
+
 /** Opens the public listener in front of a gateway; rejects where the address can't be had. */
-export async function serve(config: Config, log: Logger): Promise<Serving> {
-  const gateway = await createGateway(config, log)
-  const server = createListener(config, log)
+export async function serve(
+  config: Config,
+  log: Logger,
+  { probeDelay = defaultProbeDelay }: { readonly probeDelay?: number } = {},
+): Promise<Serving> {
+  const gateway = await createGateway(config, log, probeDelay)
+  const server = createListener(config, log, probeDelay)
   const sockets = track(server, gateway, config.listener.maxConnections)
   const { host, port } = config.listener
   try {
@@ -61,9 +71,15 @@ export async function serve(config: Config, log: Logger): Promise<Serving> {
   }
 }
 
-function createListener(config: Config, log: Logger): Server | Http2SecureServer {
+function createListener(
+  config: Config,
+  log: Logger,
+  probeDelay: number,
+): Server | Http2SecureServer {
   const { tls, headersTimeout } = config.listener
   const http1 = {
+    keepAlive: true,
+    keepAliveInitialDelay: probeDelay,
     maxHeaderSize,
     headersTimeout,
     keepAliveTimeout,

@@ -133,6 +133,7 @@ export async function startGateway(
   t: Scope,
   upstream: string,
   env: Readonly<Record<string, string>> = {},
+  options: Parameters<typeof serve>[2] = {},
 ): Promise<Stage> {
   const settings = {
     COPILOT_URL: upstream,
@@ -159,7 +160,7 @@ export async function startGateway(
       for (const check of waiting) check()
     },
   })
-  const serving = await serve(read.config, log)
+  const serving = await serve(read.config, log, options)
   t.teardown(() => serving.close())
   const origin = serving.addresses[0] ?? ''
   const access = () => lines.filter((line) => line['event'] === 'access')

@@ -23,11 +23,12 @@ export interface Host {
 }
 
 /** Copilot's page and its backend (`/socket.io/`) behind one pool of verified connections. */
-export function createUpstream(config: Config['upstream']): Upstream {
+export function createUpstream(config: Config['upstream'], probeDelay: number): Upstream {
   const { ca, cert, key } = config.tls
   const connect = buildConnector({
     timeout: config.timeout,
     keepAlive: true,
+    keepAliveInitialDelay: probeDelay,
     rejectUnauthorized: true,
     ...(ca === null ? {} : { ca }),
     ...(cert === null ? {} : { cert }),
