@@ -80,6 +80,8 @@ function createListener(
   const http1 = {
     keepAlive: true,
     keepAliveInitialDelay: probeDelay,
+    // Node's HTTP/2 server leaves Nagle's algorithm on for the HTTP/1 that it speaks.
+    noDelay: true,
     maxHeaderSize,
     headersTimeout,
     keepAliveTimeout,
