@@ -49,6 +49,7 @@ export class Lease {
   #keep(wanted: (session: Session) => boolean): boolean {
     const left = this.#sessions.filter(wanted)
     if (left.length === 0) return false
+    if (left.length === this.#sessions.length) return true
     this.#sessions = left
     this.end = latest(left)
     return true

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash as digest } from 'node:crypto'
 import type { Query } from './query.ts'
 import type { Claims, Codec, Key } from './token.ts'
 
@@ -150,7 +150,7 @@ export function keepSession(
 ): string[] {
   const { key, userId, sessionId, end } = session
   const identity = JSON.stringify([key.contactCenter.name, userId, sessionId, URLToken])
-  const name = prefix + createHash('sha256').update(identity).digest('base64url').slice(0, 16)
+  const name = prefix + digest('sha256', identity, 'base64url').slice(0, 16)
   const value = key.cookie.sign(claimsOf(session))
   const maxAge = Math.ceil((end - now) / 1000)
   const lines = [`${name}=${value}; ${attributes}${maxAge}`]
@@ -198,5 +198,5 @@ export function only([first, ...others]: readonly Session[]): Session | null {
 }
 
 function hash(text: string): string {
-  return createHash('sha256').update(text).digest('base64url').slice(0, 22)
+  return digest('sha256', text, 'base64url').slice(0, 22)
 }

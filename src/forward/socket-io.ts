@@ -103,7 +103,7 @@ export class ChannelReader {
     const isBinary = type === '5' || type === '6'
     if ((count !== undefined) !== isBinary || attachments > mostAttachments) return unreadable
     // White space here is an ack id to other parsers.
-    if (!/^(?:$|[[{])/.test(json)) return unreadable
+    if (json !== '' && json[0] !== '[' && json[0] !== '{') return unreadable
     const data = json === '' ? undefined : parse(json)
     if (data === invalid) return unreadable
     switch (type) {
@@ -114,7 +114,7 @@ export class ChannelReader {
       case '2':
       case '5': {
         if (!Array.isArray(data) || !isEventName(data[0])) return unreadable
-        return this.#readArguments(data.slice(1), json, attachments)
+        return this.#readArguments(data, json, attachments)
       }
       case '3':
       case '6':
@@ -137,23 +137,20 @@ export class ChannelReader {
   }
 
   #readArguments(values: readonly unknown[], json: string, attachments: number): Verdict {
-    const verdict = this.#match(values.filter(isObject), json, 2)
+    const verdict = this.#match(values, json, 2)
     if (verdict.pass) this.#channel.attachments = attachments
     return verdict
   }
 
-  /** `depth` is that of the objects in their JSON text. */
-  #match(
-    objects: readonly Readonly<Record<string, unknown>>[],
-    json: string,
-    depth: number,
-  ): Verdict {
-    const naming = objects.filter((object) => ids.some((name) => Object.hasOwn(object, name)))
-    if (naming.length === 0) return passed
-    // Parsers differ in which of two they keep.
-    if (hasRepeatedId(json, depth)) return foreign
-    for (const object of naming) {
-      const named = namedBy(object)
+  /** `depth` is that of the values in their JSON text. */
+  #match(values: readonly unknown[], json: string, depth: number): Verdict {
+    let single = false
+    for (const value of values) {
+      if (!isObject(value) || isNameless(value)) continue
+      // Parsers differ in which of two they keep.
+      if (!single && hasRepeatedId(json, depth)) return foreign
+      single = true
+      const named = namedBy(value)
       if (named === null || !this.#lease.narrow(named)) return foreign
     }
     this.#channel.session ??= this.#lease.session
@@ -182,24 +179,23 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+function isNameless({ userId, sessionId, URLToken }: Readonly<Record<string, unknown>>): boolean {
+  return userId === undefined && sessionId === undefined && URLToken === undefined
+}
+
 /** What an argument names; null where an id is no text. */
-function namedBy(object: Readonly<Record<string, unknown>>): Named | null {
-  const named: Record<(typeof ids)[number], string | null> = {
-    userId: null,
-    sessionId: null,
-    URLToken: null,
-  }
-  for (const name of ids) {
-    if (!Object.hasOwn(object, name)) continue
-    const value = object[name]
-    if (typeof value !== 'string') return null
-    named[name] = value
-  }
-  return named
+function namedBy({ userId, sessionId, URLToken }: Readonly<Record<string, unknown>>): Named | null {
+  if (!isId(userId) || !isId(sessionId) || !isId(URLToken)) return null
+  return { userId: userId ?? null, sessionId: sessionId ?? null, URLToken: URLToken ?? null }
+}
+
+function isId(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === 'string'
 }
 
 /** Whether an object at a depth of some valid JSON has one of the ids twice, however they are spelled. */
 function hasRepeatedId(json: string, depth: number): boolean {
+  if (ids.every((name) => isOnce(json, `"${name}"`)) && !json.includes('\\')) return false
   let level = 0
   let seen = new Set<string>()
   for (let at = 0; at < json.length; at += 1) {
@@ -222,6 +218,10 @@ function hasRepeatedId(json: string, depth: number): boolean {
     }
   }
   return false
+}
+
+function isOnce(json: string, key: string): boolean {
+  return json.indexOf(key) === json.lastIndexOf(key)
 }
 
 /**
