@@ -161,9 +161,7 @@ export async function createGateway(
       response.shouldKeepAlive = false
       response.assignSocket(request.socket)
       response.on('finish', () => request.socket.destroySoon())
-      // What Node does for a response of its own.
-      socket.on('drain', () => response.emit('drain'))
-      const { exchange, decision } = begin(request, response, awaitUpgrade(socket, head))
+      const { exchange, decision } = begin(request, response, awaitUpgrade(socket, head, response))
       if (!admitted) exchange.refuse('overloaded')
       else if (!decision.allow) exchange.refuse(decision.reason)
       else if (isOwn(decision.path)) exchange.refuse('not-found')

@@ -2,41 +2,41 @@ import { type Close, closes } from './close.ts'
 import { clientFrame, FrameWalker, headerLength, payloadLength } from './frames.ts'
 import type { ChannelReader, Verdict } from './socket-io.ts'
 
-/** What of a client's bytes goes upstream, and what is wrong with those that don't. */
-export interface Passed {
-  readonly bytes: readonly Buffer[]
-  readonly wrong: Close | null
+/** Hears of what a client says. */
+export interface ClientEvents {
+  /** Bytes that may go upstream. */
+  readonly onPass: (bytes: Buffer) => void
+  /** The client's close frame has begun. */
+  readonly onClose: () => void
 }
 
 /** What a client says, on its way upstream. */
 export interface ClientFrames {
   /** Whether all that was passed ends with a whole frame. */
   readonly whole: boolean
-  readonly take: (chunk: Buffer) => Passed
-}
-
-export interface FrameOptions {
-  /** Bytes of a message, over all its fragments. */
-  readonly limit: number
-  /** Whether an extension was agreed that gives reserved bits a meaning. */
-  readonly extensions: boolean
-  readonly onClose: () => void
+  /** Returns what is wrong with the bytes that don't pass; none are taken after that. */
+  readonly take: (chunk: Buffer) => Close | null
 }
 
 /** Passes bytes on as they come, once the headers of their frames have been seen. */
 export class UnreadFrames implements ClientFrames {
-  readonly #options: FrameOptions
+  readonly #limit: number
+  readonly #extensions: boolean
+  readonly #events: ClientEvents
   readonly #walker = new FrameWalker((first, length) => this.#check(first, length))
   #message = 0
   /** What is wrong with the frame that has begun. */
   #wrong: Close | null = null
   whole = true
 
-  constructor(options: FrameOptions) {
-    this.#options = options
+  /** `limit`: bytes of a message. `extensions`: whether one was agreed that may use reserved bits. */
+  constructor(limit: number, extensions: boolean, events: ClientEvents) {
+    this.#limit = limit
+    this.#extensions = extensions
+    this.#events = events
   }
 
-  take(chunk: Buffer): Passed {
+  take(chunk: Buffer): Close | null {
     let at = 0
     let whole = 0
     while (at < chunk.length && this.#wrong === null) {
@@ -45,29 +45,28 @@ export class UnreadFrames implements ClientFrames {
     }
     if (this.#wrong === null) {
       this.whole = whole === at
-      return { bytes: [chunk], wrong: null }
+      this.#events.onPass(chunk)
+    } else if (whole > 0) {
+      // Of a frame that must not pass nothing goes on, unless it had begun to before it showed.
+      this.whole = true
+      this.#events.onPass(chunk.subarray(0, whole))
     }
-    // Of a frame that must not pass nothing goes on, unless it had begun to before it showed.
-    this.whole ||= whole > 0
-    return { bytes: [chunk.subarray(0, whole)], wrong: this.#wrong }
+    return this.#wrong
   }
 
   #check(first: number, length: number): void {
-    const { extensions, limit, onClose } = this.#options
-    if ((first & 0x0f) === 0x8) onClose()
+    if ((first & 0x0f) === 0x8) this.#events.onClose()
     // Control frames go between the fragments of a message.
     const control = (first & 0x08) !== 0
     if (!control) this.#message += length
-    if (!extensions && (first & 0x70) !== 0) this.#wrong = closes.reservedBit
-    else if ((control ? length : this.#message) > limit) this.#wrong = closes.tooLarge
+    if (!this.#extensions && (first & 0x70) !== 0) this.#wrong = closes.reservedBit
+    else if ((control ? length : this.#message) > this.#limit) this.#wrong = closes.tooLarge
     if (!control && (first & 0x80) !== 0) this.#message = 0
   }
 }
 
 /** More than this in one message is no client's habit, and costs more than its bytes. */
 const mostFragments = 1024
-
-const nothing: Passed = { bytes: [], wrong: null }
 
 /**
  * Holds messages until they have been read: what passes goes on frame by frame, as it came. Control
@@ -76,56 +75,62 @@ const nothing: Passed = { bytes: [], wrong: null }
 export class ReadFrames implements ClientFrames {
   readonly whole = true
   readonly #reader: ChannelReader
-  readonly #options: Omit<FrameOptions, 'extensions'>
+  readonly #limit: number
+  readonly #events: ClientEvents
+  /** The beginning of a frame, and the bytes without which nothing more can be said of it. */
   #chunks: Buffer[] = []
   #have = 0
-  /** Bytes without which nothing more can be said. */
   #need = 2
-  /** The frames of the message that has begun, and their payloads. */
+  /** The frames of the message that has begun, and the payloads of a text. */
   #frames: Buffer[] = []
   #payloads: Buffer[] = []
   #opcode = 0
   #length = 0
 
-  constructor(reader: ChannelReader, options: Omit<FrameOptions, 'extensions'>) {
+  /** `limit`: bytes of a message. */
+  constructor(reader: ChannelReader, limit: number, events: ClientEvents) {
     this.#reader = reader
-    this.#options = options
+    this.#limit = limit
+    this.#events = events
   }
 
-  take(chunk: Buffer): Passed {
-    this.#chunks.push(chunk)
+  take(chunk: Buffer): Close | null {
     this.#have += chunk.length
-    if (this.#have < this.#need) return nothing
-    const bytes: Buffer[] = []
-    const buffer = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks)
-    let at = 0
-    let wrong: Close | null = null
-    while (wrong === null) {
-      const header = readHeader(buffer, at)
-      if (typeof header === 'number') {
-        this.#need = header
-        break
-      }
-      wrong = this.#judge(header)
-      const end = at + header.size + header.length
-      this.#need = header.size + header.length
-      if (wrong !== null || end > buffer.length) break
-      wrong = this.#frame(header, buffer.subarray(at, end), bytes)
-      at = end
+    if (this.#have < this.#need) {
+      this.#chunks.push(chunk)
+      return null
     }
-    const rest = buffer.subarray(at)
+    const buffer = this.#chunks.length === 0 ? chunk : Buffer.concat([...this.#chunks, chunk])
+    let at = 0
+    while (at < buffer.length) {
+      const left = buffer.length - at
+      const size = left < 2 ? 2 : headerLength(buffer[at + 1] ?? 0)
+      this.#need = size
+      if (left < size) break
+      const length = payloadLength(buffer, at)
+      const misframed = this.#judge(buffer[at] ?? 0, buffer[at + 1] ?? 0, length)
+      if (misframed !== null) return misframed
+      this.#need = size + length
+      if (left < this.#need) break
+      const frame = left === this.#need && at === 0 ? buffer : buffer.subarray(at, at + this.#need)
+      const unread = this.#frame(frame, size)
+      if (unread !== null) return unread
+      at += this.#need
+      this.#need = 2
+    }
+    this.#have = buffer.length - at
+    if (this.#chunks.length > 0) this.#chunks = []
     // A copy: the rest would keep the whole chunk.
-    this.#chunks = rest.length === 0 ? [] : [at === 0 ? rest : Buffer.from(rest)]
-    this.#have = rest.length
-    return { bytes, wrong }
+    if (this.#have > 0) this.#chunks.push(at === 0 ? buffer : Buffer.from(buffer.subarray(at)))
+    return null
   }
 
   /** What a header alone tells (RFC 6455 §5.2 to §5.5). */
-  #judge({ first, masked, length }: Header): Close | null {
+  #judge(first: number, second: number, length: number): Close | null {
     const opcode = first & 0x0f
     const final = (first & 0x80) !== 0
     if ((first & 0x70) !== 0) return closes.reservedBit
-    if (!masked) return closes.protocolError
+    if ((second & 0x80) === 0) return closes.protocolError
     if (opcode >= 0x8) {
       const known = opcode <= 0xa && final && length <= 125
       return known ? null : closes.protocolError
@@ -133,58 +138,49 @@ export class ReadFrames implements ClientFrames {
     const begun = this.#frames.length > 0
     if (opcode > 2 || (opcode === 0) !== begun) return closes.protocolError
     const tooMany = this.#frames.length >= mostFragments
-    return tooMany || this.#length + length > this.#options.limit ? closes.tooLarge : null
+    return tooMany || this.#length + length > this.#limit ? closes.tooLarge : null
   }
 
-  #frame({ first, size, length }: Header, frame: Buffer, bytes: Buffer[]): Close | null {
+  /** `size` is that of its header, with the mask. */
+  #frame(frame: Buffer, size: number): Close | null {
+    const first = frame[0] ?? 0
     const opcode = first & 0x0f
     if (opcode >= 0x8) {
-      if (opcode === 0x8) this.#options.onClose()
-      bytes.push(frame)
+      if (opcode === 0x8) this.#events.onClose()
+      this.#events.onPass(frame)
       return null
     }
     if (opcode !== 0) this.#opcode = opcode
-    const final = (first & 0x80) !== 0
+    const payload = this.#opcode === 1 ? unmask(frame, size) : null
+    if ((first & 0x80) !== 0) return this.#message(frame, payload)
     // A copy of what is held: it would keep the chunk around it.
-    this.#frames.push(final ? frame : Buffer.from(frame))
-    this.#payloads.push(unmask(frame, size))
-    this.#length += length
-    if (!final) return null
-
-    const [payload = Buffer.alloc(0), ...others] = this.#payloads
-    const message = others.length === 0 ? payload : Buffer.concat(this.#payloads)
-    const verdict: Verdict =
-      this.#opcode === 1 ? this.#reader.readText(message) : this.#reader.readBinary()
-    if (!verdict.pass) return closes[verdict.problem]
-    if (verdict.rewritten === null) bytes.push(...this.#frames)
-    else bytes.push(clientFrame(1, Buffer.from(verdict.rewritten)))
-    this.#frames = []
-    this.#payloads = []
-    this.#length = 0
+    this.#frames.push(Buffer.from(frame))
+    if (payload !== null) this.#payloads.push(payload)
+    this.#length += frame.length - size
     return null
   }
-}
 
-interface Header {
-  readonly first: number
-  readonly masked: boolean
-  /** Of the header, with its mask. */
-  readonly size: number
-  /** Of the payload. */
-  readonly length: number
-}
+  /** At its last frame; `payload` is that of a text's. */
+  #message(last: Buffer, payload: Buffer | null): Close | null {
+    const verdict = payload === null ? this.#reader.readBinary() : this.#readText(payload)
+    if (!verdict.pass) return closes[verdict.problem]
+    if (verdict.rewritten === null) {
+      for (const frame of this.#frames) this.#events.onPass(frame)
+      this.#events.onPass(last)
+    } else {
+      this.#events.onPass(clientFrame(1, Buffer.from(verdict.rewritten)))
+    }
+    if (this.#frames.length > 0) {
+      this.#frames = []
+      this.#payloads = []
+      this.#length = 0
+    }
+    return null
+  }
 
-/** The frame's header at an offset; the bytes it takes to tell, where they are not all there. */
-function readHeader(buffer: Buffer, at: number): Header | number {
-  if (buffer.length - at < 2) return 2
-  const second = buffer[at + 1] ?? 0
-  const size = headerLength(second)
-  if (buffer.length - at < size) return size
-  return {
-    first: buffer[at] ?? 0,
-    masked: (second & 0x80) !== 0,
-    size,
-    length: payloadLength(buffer, at),
+  #readText(last: Buffer): Verdict {
+    const whole = this.#payloads.length === 0 ? last : Buffer.concat([...this.#payloads, last])
+    return this.#reader.readText(whole)
   }
 }
 

@@ -14,6 +14,7 @@ import { type Answer, countsAsRefusal, refusal, send } from '../refusal.ts'
 import type { Refusals } from '../state/refusals.ts'
 import { earlyHints, head101, responseTrailers } from './answer.ts'
 import { type ClientFrames, ReadFrames, UnreadFrames } from './client-frames.ts'
+import type { Close } from './close.ts'
 import { acceptsHandshake, extensionsAllowed, type Upgrade } from './handshake.ts'
 import type { Open, OpenExchanges } from './open.ts'
 import { Relay } from './relay.ts'
@@ -328,18 +329,17 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#finished = true
     this.#response.detachSocket(this.#request.socket)
     this.#audit({ status: 101, socket: 'open' })
+    const auditClose = this.#closeAudit()
     socket.write(head101(this.#answerHeaders(controller)), 'latin1')
     const relay = new Relay(socket, upstream, this.#upgrade.take(), {
       lease: this.lease,
-      readClient: (onClose): ClientFrames =>
+      readClient: (events): ClientFrames =>
         channel === null
-          ? new UnreadFrames({ limit, extensions, onClose })
-          : new ReadFrames(channel, { limit, onClose }),
+          ? new UnreadFrames(limit, extensions, events)
+          : new ReadFrames(channel, limit, events),
       onEnd: (ended, close) => {
         open.delete(relay)
-        this.#ended = ended
-        this.#error = close?.error ?? null
-        this.#audit({ status: 101, socket: 'close', ...(close && { code: close.code }) })
+        auditClose(ended, close)
       },
     })
     open.add(relay)
@@ -529,36 +529,60 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     else if (!this.#finished) this.#waitFor('upstream')
   }
 
-  #audit(event: Pick<AuditEvent, 'status' | 'socket' | 'code'>): void {
+  #audit(event: Pick<AuditEvent, 'status' | 'socket'>): void {
     const { decision, client } = this.#decided
-    const hint = this.#hint
-    const reason = this.#reason ?? (decision.allow ? null : decision.reason)
-    this.#carrier.audit(
-      {
-        decision: reason === null ? 'allow' : 'deny',
-        ...(reason === null ? {} : { reason }),
-        method: this.#request.method ?? '',
-        ...(decision.path === null ? {} : { path: decision.path }),
-        transport: this.#upgrade === null ? 'http' : 'websocket',
-        ...(this.#ended === null ? {} : { ended: this.#ended }),
-        ...(this.#error === null ? {} : { error: this.#error }),
-        ...(hint === null ? {} : { hint }),
-        ...event,
-      },
-      client,
-      this.#subject(),
-      this.#start,
-    )
+    const subject = subjectOf(this.lease, decision.subject)
+    this.#carrier.audit({ ...this.#event(), ...event }, client, subject, this.#start)
   }
 
-  /** Events may have told which of the sessions it is. */
-  #subject(): Subject {
-    const { subject } = this.#decided.decision
-    const session = this.lease.session
-    if (session === null) return subject
-    const { key, userId, sessionId } = session
-    return { contactCenter: key.contactCenter, userId, sessionId }
+  #event(): Omit<AuditEvent, 'status'> {
+    const { decision } = this.#decided
+    const hint = this.#hint
+    const reason = this.#reason ?? (decision.allow ? null : decision.reason)
+    return {
+      decision: reason === null ? 'allow' : 'deny',
+      ...(reason === null ? {} : { reason }),
+      method: this.#request.method ?? '',
+      ...(decision.path === null ? {} : { path: decision.path }),
+      transport: this.#upgrade === null ? 'http' : 'websocket',
+      ...(this.#ended === null ? {} : { ended: this.#ended }),
+      ...(this.#error === null ? {} : { error: this.#error }),
+      ...(hint === null ? {} : { hint }),
+    }
   }
+
+  /** For the line of a socket's close: until then the exchange itself, and its request, are not kept. */
+  #closeAudit(): (ended: Ending, close: Close | null) => void {
+    const { decision, client } = this.#decided
+    return closeAudit(this.#carrier.audit, this.#event(), client, this.#start, this.lease, decision)
+  }
+}
+
+function closeAudit(
+  audit: Audit,
+  event: Omit<AuditEvent, 'status'>,
+  client: Client,
+  start: number,
+  lease: Lease,
+  { subject }: Decision,
+): (ended: Ending, close: Close | null) => void {
+  return (ended, close) => {
+    const error = close?.error
+    const said = {
+      ...event,
+      ended,
+      ...(error === undefined ? {} : { error }),
+      ...(close === null ? {} : { code: close.code }),
+    }
+    audit({ ...said, status: 101, socket: 'close' }, client, subjectOf(lease, subject), start)
+  }
+}
+
+/** Events may have told which of the sessions it is. */
+function subjectOf({ session }: Lease, subject: Subject): Subject {
+  if (session === null) return subject
+  const { key, userId, sessionId } = session
+  return { contactCenter: key.contactCenter, userId, sessionId }
 }
 
 /** RFC 9112 §4: a phrase says nothing, so one that can't be written is left out. */

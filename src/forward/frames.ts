@@ -3,14 +3,14 @@ import { randomBytes } from 'node:crypto'
 /** The first byte of a frame and the length of its payload (RFC 6455 §5.2). */
 export type OnFrame = (first: number, length: number) => void
 
-const headerLimit = 14
-
 /** Follows the frames of one direction of a WebSocket, without keeping or changing a byte. */
 export class FrameWalker {
   readonly #onFrame: OnFrame
-  readonly #header = Buffer.alloc(headerLimit)
+  /** Of the current header: the bytes walked, those it has, and those before its mask. */
   #have = 0
   #need = 2
+  #unmasked = 2
+  #first = 0
   /** Payload bytes of the current frame still to come. */
   #left = 0
 
@@ -27,14 +27,8 @@ export class FrameWalker {
   walk(chunk: Buffer, offset: number): number {
     let at = offset
     while (this.#have < this.#need && at < chunk.length) {
-      this.#header[this.#have] = chunk[at] ?? 0
-      this.#have += 1
+      this.#header(chunk[at] ?? 0)
       at += 1
-      if (this.#have === 2) this.#need = headerLength(this.#header[1] ?? 0)
-      if (this.#have === this.#need) {
-        this.#left = payloadLength(this.#header)
-        this.#onFrame(this.#header[0] ?? 0, this.#left)
-      }
     }
     if (this.#have < this.#need) return at
     const step = Math.min(this.#left, chunk.length - at)
@@ -45,9 +39,23 @@ export class FrameWalker {
     }
     return at + step
   }
+
+  #header(byte: number): void {
+    if (this.#have === 0) {
+      this.#first = byte
+    } else if (this.#have === 1) {
+      this.#need = headerLength(byte)
+      this.#unmasked = headerLength(byte & 0x7f)
+      this.#left = this.#unmasked === 2 ? byte & 0x7f : 0
+    } else if (this.#have < this.#unmasked) {
+      this.#left = this.#left * 256 + byte
+    }
+    this.#have += 1
+    if (this.#have === this.#need) this.#onFrame(this.#first, this.#left)
+  }
 }
 
-/** Of the header with this second byte, with its mask. */
+/** Of the header with this second byte, with its mask where it says that there is one. */
 export function headerLength(second: number): number {
   const length = second & 0x7f
   return 2 + (length === 127 ? 8 : length === 126 ? 2 : 0) + (second & 0x80 ? 4 : 0)

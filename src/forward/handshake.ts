@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { isSocketIo } from '../access/paths.ts'
 
@@ -8,7 +8,7 @@ export interface Upgrade {
   readonly socket: Duplex
   /** Calls back once where the client ends its side: nobody who waits does that. */
   readonly onLeave: (left: () => void) => void
-  /** Lets go of the socket, and returns what the client has said on it so far. */
+  /** Lets go of the socket, which keeps nothing of its request, and returns what the client has said on it so far. */
   readonly take: () => Buffer
 }
 
@@ -16,7 +16,7 @@ export interface Upgrade {
 const earlyLimit = 64 * 1024
 
 /** Listens to a client that waits: a FIN is heard only where somebody reads. */
-export function awaitUpgrade(socket: Duplex, head: Buffer): Upgrade {
+export function awaitUpgrade(socket: Duplex, head: Buffer, response: ServerResponse): Upgrade {
   let early = head
   let left = (): void => {}
   const onData = (chunk: Buffer): void => {
@@ -24,8 +24,11 @@ export function awaitUpgrade(socket: Duplex, head: Buffer): Upgrade {
     if (early.length > earlyLimit) socket.pause()
   }
   const onEnd = (): void => left()
+  // What Node does for a response of its own.
+  const onDrain = (): boolean => response.emit('drain')
   socket.on('data', onData)
   socket.on('end', onEnd)
+  socket.on('drain', onDrain)
   return {
     socket,
     onLeave(callback) {
@@ -34,6 +37,7 @@ export function awaitUpgrade(socket: Duplex, head: Buffer): Upgrade {
     take() {
       socket.off('data', onData)
       socket.off('end', onEnd)
+      socket.off('drain', onDrain)
       return early
     },
   }

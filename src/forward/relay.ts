@@ -1,15 +1,15 @@
 import type { Duplex } from 'node:stream'
 import type { Lease } from '../access/lease.ts'
 import type { Ending } from '../observe/audit.ts'
-import type { ClientFrames } from './client-frames.ts'
+import type { ClientEvents, ClientFrames } from './client-frames.ts'
 import { type Close, closes } from './close.ts'
 import { closeFrame, FrameWalker } from './frames.ts'
 import type { Open } from './open.ts'
 
 export interface RelayOptions {
   readonly lease: Lease
-  /** What may pass of the client's side; `onClose` is to be called at its close frame. */
-  readonly readClient: (onClose: () => void) => ClientFrames
+  /** Tells what may pass of the client's side. */
+  readonly readClient: (events: ClientEvents) => ClientFrames
   /** Called once, when both sides are gone; `close` is the gateway's own. */
   readonly onEnd: (ended: Ending, close: Close | null) => void
 }
@@ -20,11 +20,11 @@ const closeTimeout = 1000
 const lingerTimeout = 10_000
 
 /** A WebSocket in both directions, byte for byte, each side no faster than the other reads. */
-export class Relay implements Open {
+export class Relay implements Open, ClientEvents {
   readonly lease: Lease
   readonly #client: Duplex
   readonly #upstream: Duplex
-  readonly #options: RelayOptions
+  readonly #onEnd: RelayOptions['onEnd']
   readonly #fromClient: ClientFrames
   readonly #fromUpstream = new FrameWalker((first) => {
     if ((first & 0x0f) === 0x8) this.#closing ??= 'upstream'
@@ -42,11 +42,9 @@ export class Relay implements Open {
   constructor(client: Duplex, upstream: Duplex, head: Buffer, options: RelayOptions) {
     this.#client = client
     this.#upstream = upstream
-    this.#options = options
+    this.#onEnd = options.onEnd
     this.lease = options.lease
-    this.#fromClient = options.readClient(() => {
-      this.#closing ??= 'client'
-    })
+    this.#fromClient = options.readClient(this)
     client.on('data', (chunk: Buffer) => this.#clientData(chunk))
     upstream.on('data', (chunk: Buffer) => this.#upstreamData(chunk))
     client.on('drain', () => upstream.resume())
@@ -80,22 +78,29 @@ export class Relay implements Open {
     this.#upstream.destroy()
   }
 
+  onPass(bytes: Buffer): void {
+    if (!this.#upstream.write(bytes)) this.#client.pause()
+  }
+
+  onClose(): void {
+    this.#closing ??= 'client'
+  }
+
   #clientData(chunk: Buffer): void {
     // Once the gateway closes, what the client says is read only so that its own close can come.
     if (this.#close !== null) return
-    const { bytes, wrong } = this.#fromClient.take(chunk)
-    for (const one of bytes) if (!this.#upstream.write(one)) this.#client.pause()
+    const wrong = this.#fromClient.take(chunk)
     if (wrong !== null) this.#begin(wrong)
   }
 
   #upstreamData(chunk: Buffer): void {
     if (this.#closeSent) return
     let at = 0
-    while (at < chunk.length) {
-      if (this.#close !== null && this.#fromUpstream.atBoundary) break
+    while (at < chunk.length && !(this.#close !== null && this.#fromUpstream.atBoundary)) {
       at = this.#fromUpstream.walk(chunk, at)
     }
-    if (at > 0 && !this.#client.write(chunk.subarray(0, at))) this.#upstream.pause()
+    const bytes = at === chunk.length ? chunk : chunk.subarray(0, at)
+    if (at > 0 && !this.#client.write(bytes)) this.#upstream.pause()
     this.#sendClose()
   }
 
@@ -133,6 +138,6 @@ export class Relay implements Open {
     this.#leave(side)
     if (side === 'client') this.#upstream.destroy()
     this.#gone += 1
-    if (this.#gone === 2) this.#options.onEnd(this.#ended ?? side, this.#close)
+    if (this.#gone === 2) this.#onEnd(this.#ended ?? side, this.#close)
   }
 }
