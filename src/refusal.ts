@@ -76,7 +76,8 @@ export function send(
   response: ServerResponse,
   { status, headers, body }: Answer,
 ): void {
-  // A phrase of the upstream's that Node would not take is still there, and would fail this too.
+  // What of an upstream's head Node would not take is still there, and would fail this too.
+  for (const name of response.getHeaderNames()) response.removeHeader(name)
   if (!('stream' in request)) response.statusMessage = ''
   response.writeHead(status, headers)
   response.end(body)

@@ -1,6 +1,13 @@
 import type { Decision, Denial, Grant, Reason, Subject } from './decision.ts'
 import { isNavigation, originAllowed, type Provenance } from './origin.ts'
-import { configPath, isPublic, isSocketIo, type PublicPaths, renewPath } from './paths.ts'
+import {
+  configPath,
+  isPublic,
+  isSocketIo,
+  logoutPath,
+  type PublicPaths,
+  renewPath,
+} from './paths.ts'
 import { parseQuery, type Query, withoutParameters } from './query.ts'
 import {
   type Cookies,
@@ -118,7 +125,9 @@ function decideByCredentials(parts: Parts): Decision {
   const { request, gate, now, target, query, credentials } = parts
   const { path } = target
   const { token, bearer, authorization, conflict, parameter, cookies } = credentials
-  const cookiesOnly = token === null && parameter === null && cookies.own.length > 0
+  // A logout ends the cookies' sessions, whatever else the request proves.
+  const countsAlone = path === logoutPath || (token === null && parameter === null)
+  const cookiesOnly = countsAlone && cookies.own.length > 0
   if (!originAllowed(request, cookiesOnly)) return deny('origin-refused', path)
   if (conflict) return deny('token-conflict', path)
 

@@ -8,9 +8,9 @@ export function isBackend(path: string): boolean {
   return isBelow(path, '/socket.io/')
 }
 
-/** Whether a path may be Copilot's own socket.io channel; a server can do without the last slash. */
+/** Whether a path may be Copilot's own socket.io channel: a server may look at its first ten characters. */
 export function isSocketIo(path: string): boolean {
-  return isBelow(`${path}/`, '/socket.io/')
+  return isBelow(path, '/socket.io')
 }
 
 /** The gateway's own pages: a link's query renews its session, and a browser's sessions end. */

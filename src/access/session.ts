@@ -33,6 +33,8 @@ export interface Cookies {
 
 const prefix = '__Host-copilot-'
 const attributes = 'Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age='
+/** A JWT with an HS256 signature. */
+const compact = /^[\w-]+\.[\w-]+\.[\w-]{43}$/
 // Chromium keeps 10 KiB for a partition, and proxies in front accept header lines of 8 kB.
 const most = { cookies: 20, bytes: 6 * 1024 }
 
@@ -56,12 +58,21 @@ export function splitCookies(header: string): Cookies {
   return { own, others: others.join('; ') }
 }
 
-/** The sessions that the cookies prove; what is invalid or has ended proves none. */
+/**
+ * The sessions that the cookies prove, each once; what is invalid or has ended proves none. Of more
+ * than a browser keeps, the newest count: anyone can send any number, and each costs a signature.
+ */
 export function readSessions(cookies: Cookies, keys: readonly Key[], now: number): Session[] {
-  return cookies.own.flatMap(([, value]) => {
+  const sessions: Session[] = []
+  const plausible = cookies.own.filter(([, value]) => compact.test(value))
+  for (const [, value] of plausible.slice(-most.cookies)) {
     const session = read(value, keys, cookie)
-    return session !== null && now < session.end ? [session] : []
-  })
+    if (session === null || now >= session.end) continue
+    const known = sessions.findIndex((other) => isSame(other, session))
+    if (known < 0) sessions.push(session)
+    else if (session.end > (sessions[known]?.end ?? 0)) sessions[known] = session
+  }
+  return sessions
 }
 
 /** The session that a `copilotSession` proves or, if it has ended, proved; null for none. */
@@ -159,7 +170,7 @@ export function keepSession(
   let bytes = name.length + value.length
   const newestFirst = cookies.own
     .filter(([other]) => other !== name)
-    .map(([other, text]) => ({ other, text, start: read(text, keys, cookie)?.start ?? 0 }))
+    .map(([other, text]) => ({ other, text, start: startOf(text, keys) }))
     // Browsers send the older ones first (RFC 6265 §5.4).
     .reverse()
     .sort((a, b) => b.start - a.start)
@@ -170,6 +181,10 @@ export function keepSession(
     lines.push(endCookie(other))
   }
   return lines
+}
+
+function startOf(value: string, keys: readonly Key[]): number {
+  return compact.test(value) ? (read(value, keys, cookie)?.start ?? 0) : 0
 }
 
 /** Set-Cookie lines that end every session of this browser. */

@@ -7,7 +7,8 @@ export function earlyHints(
   status: number,
   headers: IncomingHttpHeaders,
 ): void {
-  if (status === 102) response.writeProcessing()
+  // HTTP/2 has no such method.
+  if (status === 102 && 'writeProcessing' in response) response.writeProcessing()
   if (status !== 103 || headers['link'] === undefined) return
   // Node takes one link a string.
   const link = [headers['link']].flat().flatMap((line) => line.split(/,\s*(?=<)/))
@@ -31,9 +32,9 @@ const headersOnly: ReadonlySet<string> = new Set([
 
 /** The trailers of an answer that go on; null for none. */
 export function responseTrailers(trailers: IncomingHttpHeaders): IncomingHttpHeaders | null {
-  const kept = Object.entries(trailers).filter(
-    ([name]) => isForwarded(name) && !headersOnly.has(name),
-  )
+  const kept = Object.entries(trailers)
+    .filter(([name]) => isForwarded(name) && !headersOnly.has(name))
+    .map(([name, value]) => [name, [value].flat().join(', ')] as const)
   return kept.length === 0 ? null : Object.fromEntries(kept)
 }
 

@@ -40,6 +40,9 @@ function isPolicy(text: string): boolean {
 function appended(value: string, directive: string): string {
   const policies = value.split(',')
   const at = policies.findIndex(isPolicy)
-  const policy = policies[at]?.replace(/[;\t\n\f\r ]+$/, '') ?? ''
-  return policies.with(at, `${policy}; ${directive}`).join(',')
+  const policy = policies[at] ?? ''
+  let end = policy.length
+  // A regular expression for an end looks from every beginning.
+  while (end > 0 && !isPolicy(policy[end - 1] ?? '')) end -= 1
+  return policies.with(at, `${policy.slice(0, end)}; ${directive}`).join(',')
 }

@@ -11,8 +11,10 @@ import { signParameter } from '../access/session.ts'
 import type { Client } from '../client.ts'
 import type { Audit, AuditEvent, Ending } from '../observe/audit.ts'
 import { type Answer, countsAsRefusal, refusal, send } from '../refusal.ts'
+import { errorCode } from '../settings/parsers.ts'
 import type { Refusals } from '../state/refusals.ts'
 import { earlyHints, head101, responseTrailers } from './answer.ts'
+import type { Channels } from './channels.ts'
 import { type ClientFrames, ReadFrames, UnreadFrames } from './client-frames.ts'
 import type { Close } from './close.ts'
 import { acceptsHandshake, extensionsAllowed, type Upgrade } from './handshake.ts'
@@ -22,7 +24,7 @@ import { RequestBody } from './request-body.ts'
 import { requestHeaders, withoutHeader } from './request-headers.ts'
 import { type Framing, type Headers, responseHeaders } from './response-headers.ts'
 import { asRewritten, forReadableAnswer, kindOf, type Reader, type Rewriter } from './rewrite.ts'
-import { ChannelReader, type Channels, isReadablePoll } from './socket-io.ts'
+import { ChannelReader, isReadablePoll } from './socket-io.ts'
 import { hostFor, type Upstream } from './upstream.ts'
 import { WholeAnswer } from './whole-answer.ts'
 
@@ -188,10 +190,11 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       method,
     }
     this.#waitFor('upstream')
+    const readable = forReadableAnswer(headers, method, grant.path)
     if (this.#upgrade !== null) {
       const offered = extensionsAllowed(grant.path)
-        ? headers
-        : withoutHeader(headers, 'sec-websocket-extensions')
+        ? [...readable]
+        : withoutHeader(readable, 'sec-websocket-extensions')
       this.#send({ ...options, headers: offered, upgrade: 'websocket', body: null })
       return
     }
@@ -199,17 +202,15 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     if (body !== null && this.#request.headers.expect?.toLowerCase() === '100-continue') {
       this.#response.writeContinue()
     }
-    const readable = forReadableAnswer(headers, method, grant.path)
     if (body === null || this.#channel === null) {
       this.#send({ ...options, headers: [...readable], body })
       return
     }
+    const unsized = { ...options, headers: withoutHeader(headers, 'content-length') }
     // Whoever ends the stream knows why.
-    buffer(body).then(
-      (bytes) =>
-        this.#sendPoll(bytes, { ...options, headers: withoutHeader(headers, 'content-length') }),
-      () => {},
-    )
+    buffer(body)
+      .then((bytes) => this.#sendPoll(bytes, unsized))
+      .catch(() => {})
   }
 
   onDeadline(now: number): void {
@@ -260,7 +261,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     if (kind !== null && status !== 304) asRewritten(answer, null)
-    this.#writeHead(status, message, answer)
+    if (!this.#writeHead(status, message, answer)) return
     if (bodiless) {
       // HTTP/2 ends such a stream by itself; an end from here makes both alike.
       this.#finish()
@@ -289,7 +290,9 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     } else if (this.#whole === null) {
       this.#end(trailers)
     } else {
-      void this.#passRead(controller, this.#whole, trailers)
+      this.#passRead(controller, this.#whole, trailers).catch(() =>
+        this.#giveUp('upstream-unreadable', 'upstream'),
+      )
     }
   }
 
@@ -339,6 +342,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
           : new ReadFrames(channel, limit, events),
       onEnd: (ended, close) => {
         open.delete(relay)
+        channel?.leave()
         auditClose(ended, close)
       },
     })
@@ -355,10 +359,9 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   /** Whether the request may speak on Copilot's channel: readably, and for the channel's own session. */
   #enterChannel({ query }: Grant): boolean {
-    const channel = this.#carrier.channels.of(query)
     if (this.#upgrade === null && !isReadablePoll(query, this.#body.exists)) return false
-    if (channel.session !== null && !this.lease.belongTo(channel.session)) return false
-    channel.session ??= this.lease.session
+    const channel = this.#carrier.channels.of(query, this.lease, this.#start)
+    if (channel === null || !channel.enter(this.lease)) return false
     this.#channel = new ChannelReader(channel, this.lease, this.#carrier.apiToken)
     return true
   }
@@ -390,14 +393,25 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     })
   }
 
-  #writeHead(status: number, message: string, headers: Headers): void {
+  /** False where it is none that can be written: the answer is another one then. */
+  #writeHead(status: number, message: string, headers: Headers): boolean {
     const response = this.#response
-    if (isHttp2(response)) {
-      response.writeHead(status, headers)
-      return
+    // Trailers are announced where there can be some.
+    const ends = headers['content-length'] !== undefined || this.#request.httpVersion === '1.0'
+    if (ends) delete headers['trailer']
+    try {
+      if (isHttp2(response)) {
+        response.writeHead(status, headers)
+      } else {
+        if (this.#carrier.open.draining || this.#upgrade !== null) headers['connection'] = 'close'
+        response.writeHead(status, phrase(message), headers)
+      }
+      return true
+    } catch (error) {
+      this.#error = errorCode(error) ?? 'HEAD'
+      this.#giveUp('upstream-unreachable', 'upstream')
+      return false
     }
-    if (this.#carrier.open.draining || this.#upgrade !== null) headers['connection'] = 'close'
-    response.writeHead(status, phrase(message), headers)
   }
 
   /** An answer that can't be read goes on as it is, where nothing in it has to be kept back. */
@@ -408,7 +422,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     this.#whole = null
-    this.#writeHead(whole.status, whole.message, whole.headers)
+    if (!this.#writeHead(whole.status, whole.message, whole.headers)) return
     this.#write(controller, Buffer.concat(whole.chunks))
   }
 
@@ -433,7 +447,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     if (whole.status === 200 && !leadsHere) {
       this.#hint = 'config.js does not name COPILOT_API_URL: the socket goes past the gateway'
     }
-    this.#writeHead(whole.status, whole.message, whole.headers)
+    if (!this.#writeHead(whole.status, whole.message, whole.headers)) return
     this.#response.write(read.body)
     this.#end(trailers)
   }
@@ -504,6 +518,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   #responseClosed(): void {
     this.#closed = true
+    this.#channel?.leave()
     if (!this.#response.writableFinished) this.#ended ??= 'client'
     this.#abandon()
     const { headersSent, statusCode } = this.#response

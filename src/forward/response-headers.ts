@@ -30,6 +30,7 @@ export type Headers = Record<string, string | string[]>
 const dropped: ReadonlySet<string> = new Set([
   'alt-svc',
   'connection',
+  'http2-settings',
   'keep-alive',
   'proxy-authenticate',
   'proxy-connection',
@@ -45,6 +46,25 @@ const dropped: ReadonlySet<string> = new Set([
   'referrer-policy',
 ])
 const droppedPrefix = 'access-control-allow-'
+
+/** Of which there is one (RFC 9110): Node refuses to write more, and browsers differ in which they take. */
+const single: ReadonlySet<string> = new Set([
+  'age',
+  'content-length',
+  'content-location',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'date',
+  'etag',
+  'expires',
+  'last-modified',
+  'location',
+  'retry-after',
+  'tk',
+])
+/** Lists that HTTP/2 wants in one line. */
+const joined: ReadonlySet<string> = new Set(['content-encoding', 'content-language'])
 
 /** The headers that every answer of the public listener carries. */
 export function ownHeaders({ frameAncestors, requestId, secure }: Framing): Headers {
@@ -71,7 +91,9 @@ export function responseHeaders(
     const name = rawName.toLowerCase()
     if (!isForwarded(name) || named.has(canonicalName(name))) continue
     const before = headers[name]
-    headers[name] = before === undefined ? value : [before, value].flat()
+    if (before === undefined) headers[name] = value
+    else if (joined.has(name)) headers[name] = `${before}, ${value}`
+    else if (!single.has(name)) headers[name] = [before, value].flat()
   }
   const policies = listOf(headers['content-security-policy'])
   const locations = listOf(headers['location']).map((location) => mapLocation(location, mapping))

@@ -1,6 +1,7 @@
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
 import { configPath, isSocketIo } from '../access/paths.ts'
+import { decode } from '../access/target.ts'
 import { pairs } from './request-headers.ts'
 import type { Headers } from './response-headers.ts'
 import { standIn } from './socket-io.ts'
@@ -24,7 +25,8 @@ export interface Rewriter {
   readonly strict: boolean
 }
 
-export type Kind = 'html' | 'code'
+/** `sealed` is one that can't be read: packed as a file, or in parts. */
+export type Kind = 'html' | 'code' | 'sealed'
 
 /**
  * Keeps the backend's address and its API token to the gateway: wherever scripts, pages and JSON of
@@ -91,7 +93,7 @@ function tokenPattern(token: string): RegExp {
   const spellings = [...token].map((character) => {
     const code = character.charCodeAt(0)
     const hex = code.toString(16).replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)
-    const coded = String.raw`\\u00${hex}|\\x${hex}|%${hex}|&#(?:${code}|[xX]${hex});`
+    const coded = String.raw`\\u00${hex}|\\u\{0*${hex}\}|\\x${hex}|%${hex}|&#(?:0*${code}|[xX]0*${hex});`
     const special = named[character]
     return `(?:${literal(character)}|${special === undefined ? '' : `${special}|`}${coded})`
   })
@@ -117,20 +119,23 @@ function withParameter(html: string, parameter: string, { origin, path }: Reader
 
 /** What kind of text an answer is; null where it is none that is rewritten. */
 export function kindOf(path: string, contentType: string): Kind | null {
-  if (isSocketIo(path)) return null
   const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  const name = decode(path) ?? path
+  if (type === 'multipart/byteranges' || packedName.test(name)) return 'sealed'
   if (type === 'text/html' || type === 'application/xhtml+xml') return 'html'
   const isCode =
-    /^(?:text|application)\/(?:x-)?(?:javascript|ecmascript|json)$/.test(type) ||
+    /^(?:text|application)\/(?:x-)?(?:(?:java|ecma|j|live)script[\d.]*|json)$/.test(type) ||
     type.endsWith('+json') ||
     // Scripts read any type.
-    codeName.test(path)
+    codeName.test(name)
   return isCode ? 'code' : null
 }
 
 // Parts of an answer can't be read, nor can one that stays away.
 const partial: ReadonlySet<string> = new Set([
   'range',
+  // As browsers spelled it once, and servers still read it.
+  'request-range',
   'if-range',
   'if-match',
   'if-none-match',
@@ -140,6 +145,7 @@ const partial: ReadonlySet<string> = new Set([
 
 const pageName = /(?:\/|\.html?)$/i
 const codeName = /\.(?:[cm]?js|json|map|webmanifest)$/i
+const packedName = /\.(?:html?|[cm]?js|json|map|webmanifest)\.(?:gz|br|zst)$/i
 const pageDestination = /^(?:document|i?frame|embed|object)$/
 const codeDestination = /^(?:script|(?:shared|service)?worker|manifest|json)$/
 
@@ -158,14 +164,16 @@ export function forReadableAnswer(
     ([name, value]) => [name, value, name.toLowerCase()] as const,
   )
   const destination = lines.find(([, , lowered]) => lowered === 'sec-fetch-dest')?.[1] ?? ''
-  const isPage = pageName.test(path) || pageDestination.test(destination)
-  const isCode = codeName.test(path) || codeDestination.test(destination)
+  const fileName = decode(path) ?? path
+  const isPage = pageName.test(fileName) || pageDestination.test(destination)
+  const isCode = codeName.test(fileName) || codeDestination.test(destination)
   const whole = (isPage || isCode) && (method === 'GET' || method === 'HEAD')
   const plain = isPage || path === configPath
   const kept = lines.flatMap(([name, value, lowered]) => {
     if (lowered === 'accept-encoding') return plain ? [] : [name, decodable(value)]
     // Several ranges come as one answer of many parts.
-    const isParts = partial.has(lowered) && (whole || (lowered === 'range' && value.includes(',')))
+    const isParts =
+      partial.has(lowered) && (whole || (/range$/.test(lowered) && value.includes(',')))
     return isParts ? [] : [name, value]
   })
   return plain ? [...kept, 'Accept-Encoding', 'identity'] : kept
@@ -198,16 +206,16 @@ export async function readAnswer(body: Buffer, headers: Headers): Promise<string
   const text = decoded.toString('latin1')
   const charset = /charset\s*=\s*["']?([\w-]+)/i.exec(String(headers['content-type']))?.[1] ?? ''
   // Where a character is not a byte, what is looked for could hide.
-  const isWide = /^(?:utf-?(?:16|32|7)|(?:iso-10646-)?ucs|iso-2022)/i.test(charset)
+  const isWide = /^(?:utf-?(?:16|32|7)|unicode|(?:iso-10646-)?ucs|iso-2022)/i.test(charset)
   return isWide || /^(?:\xfe\xff|\xff\xfe)/.test(text) ? null : text
 }
 
 async function decodeBody(body: Buffer, coding: string): Promise<Buffer | null> {
   const name = coding.trim().toLowerCase()
   if (name === 'identity' || name === '' || body.length === 0) return body
-  const decode = Object.hasOwn(decoders, name) ? decoders[name] : undefined
+  const decoder = Object.hasOwn(decoders, name) ? decoders[name] : undefined
   try {
-    return (await decode?.(body, { maxOutputLength: mostWhole })) ?? null
+    return (await decoder?.(body, { maxOutputLength: mostWhole })) ?? null
   } catch {
     return null
   }

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Lease } from '../access/lease.ts'
-import type { Named, Session } from '../access/session.ts'
+import type { Named } from '../access/session.ts'
+import { type Channel, parametersOf } from './channels.ts'
 
 /** What may be made of a message of the client's: nothing where it can't be read or names another session. */
 export type Verdict =
@@ -18,16 +19,8 @@ const foreign: Verdict = { pass: false, problem: 'foreign-event' }
 
 /** socket.io servers wait for this many attachments and no more, by default less. */
 const mostAttachments = 1000
-/** Engine.io sessions that are remembered, the latest used first. */
-const mostChannels = 20_000
-
-/** What one engine.io session has said so far, over however many requests. */
-export interface Channel {
-  /** Binary messages still to come for the last event. */
-  attachments: number
-  /** The session it belongs to; null for none yet. */
-  session: Session | null
-}
+/** Of one event that name ids; each costs a comparison with every session of the lease. */
+const mostNaming = 16
 
 /**
  * Reads what a client says on Copilot's channel: socket.io 4 over engine.io 4, protocol revisions 5
@@ -43,6 +36,11 @@ export class ChannelReader {
     this.#channel = channel
     this.#lease = lease
     this.#apiToken = apiToken
+  }
+
+  /** Nothing more will be said or heard. */
+  leave(): void {
+    this.#channel.leave(this.#lease)
   }
 
   /** A binary WebSocket message: an attachment, whose bytes name nothing. */
@@ -73,6 +71,15 @@ export class ChannelReader {
 
   /** An engine.io packet. What pings, closes and upgrades may say besides, another parser could read. */
   #readPacket(packet: string): Verdict {
+    try {
+      return this.#readReadable(packet)
+    } catch {
+      // What is nested deeper than the stack, for one.
+      return unreadable
+    }
+  }
+
+  #readReadable(packet: string): Verdict {
     const data = packet.slice(1)
     switch (packet[0]) {
       // close, upgrade, noop
@@ -102,6 +109,8 @@ export class ChannelReader {
     const attachments = Number(count ?? 0)
     const isBinary = type === '5' || type === '6'
     if ((count !== undefined) !== isBinary || attachments > mostAttachments) return unreadable
+    // To the protocol before, a query there is what a client says of itself.
+    if (namespace.includes('?')) return unreadable
     // White space here is an ack id to other parsers.
     if (json !== '' && json[0] !== '[' && json[0] !== '{') return unreadable
     const data = json === '' ? undefined : parse(json)
@@ -131,8 +140,11 @@ export class ChannelReader {
       const verdict = this.#match([data], json, 1)
       if (!verdict.pass) return verdict
     }
-    if (this.#apiToken === null) return passed
-    const completed = JSON.stringify({ ...data, token: this.#apiToken })
+    // By these a server takes up a connection before, whosever it was.
+    const { pid, offset, ...rest } = data ?? {}
+    if (this.#apiToken === null && pid === undefined && offset === undefined) return passed
+    const token = this.#apiToken === null ? {} : { token: this.#apiToken }
+    const completed = JSON.stringify({ ...rest, ...token })
     return { pass: true, rewritten: `40${namespace === '' ? '' : `${namespace},`}${completed}` }
   }
 
@@ -144,16 +156,17 @@ export class ChannelReader {
 
   /** `depth` is that of the values in their JSON text. */
   #match(values: readonly unknown[], json: string, depth: number): Verdict {
-    let single = false
+    let naming = 0
     for (const value of values) {
       if (!isObject(value) || isNameless(value)) continue
+      naming += 1
+      if (naming > mostNaming) return unreadable
       // Parsers differ in which of two they keep.
-      if (!single && hasRepeatedId(json, depth)) return foreign
-      single = true
+      if (naming === 1 && hasRepeatedId(json, depth)) return foreign
       const named = namedBy(value)
       if (named === null || !this.#lease.narrow(named)) return foreign
     }
-    this.#channel.session ??= this.#lease.session
+    this.#channel.settle(this.#lease)
     return passed
   }
 }
@@ -230,27 +243,9 @@ function isOnce(json: string, key: string): boolean {
  * has bodies of another shape, and so has JSONP (`j`). Over a WebSocket all speak alike.
  */
 export function isReadablePoll(query: string, hasBody: boolean): boolean {
-  const parameters = new URLSearchParams(query)
+  const parameters = parametersOf(query)
   if (parameters.has('j')) return false
   const [revision, ...others] = parameters.getAll('EIO')
   if (revision !== undefined) return revision === '4' && others.length === 0
   return !hasBody && !parameters.has('transport') && !parameters.has('sid')
-}
-
-/** The engine.io sessions of clients that poll: their requests come one by one. */
-export class Channels {
-  readonly #known = new Map<string, Channel>()
-
-  /** The channel of an engine.io session, as far as it is remembered. */
-  of(query: string): Channel {
-    const [sid, ...others] = new URLSearchParams(query).getAll('sid')
-    if (sid === undefined || others.length > 0) return { attachments: 0, session: null }
-    const channel = this.#known.get(sid) ?? { attachments: 0, session: null }
-    // Now the latest used.
-    this.#known.delete(sid)
-    this.#known.set(sid, channel)
-    const [oldest] = this.#known.keys()
-    if (this.#known.size > mostChannels && oldest !== undefined) this.#known.delete(oldest)
-    return channel
-  }
 }

@@ -26,7 +26,8 @@ export class WholeAnswer {
 
   /** Whether it is all there and not, as far as it says, too large. */
   get isReadable(): boolean {
-    return this.status !== 206 && Number(this.headers['content-length'] ?? 0) <= mostWhole
+    const fits = Number(this.headers['content-length'] ?? 0) <= mostWhole
+    return this.kind !== 'sealed' && this.status !== 206 && fits
   }
 
   /** What goes on to this reader, its headers made to fit; null where the answer can't be read. */

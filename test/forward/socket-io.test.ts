@@ -1,13 +1,8 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Lease } from '../../src/access/lease.ts'
 import { openSession, type Session } from '../../src/access/session.ts'
-import {
-  type Channel,
-  ChannelReader,
-  Channels,
-  isReadablePoll,
-  type Verdict,
-} from '../../src/forward/socket-io.ts'
+import { Channel, Channels } from '../../src/forward/channels.ts'
+import { ChannelReader, isReadablePoll, type Verdict } from '../../src/forward/socket-io.ts'
 import { createGate, ids } from '../stage.ts'
 
 const now = Date.UTC(2026, 0, 1)
@@ -25,7 +20,7 @@ const own = session()
 const other = session({ sessionId: 'session-2', URLToken: 'other-token' })
 
 function reader(lease = new Lease([own]), apiToken: string | null = null): ChannelReader {
-  return new ChannelReader({ attachments: 0, session: null }, lease, apiToken)
+  return new ChannelReader(new Channel(), lease, apiToken)
 }
 
 const json = JSON.stringify
@@ -54,7 +49,6 @@ t.test('what names no session, or its own, passes', (t) => {
     ['an empty ack', '4317[]'],
     ['a namespace', event('x', ids).replace('42', '42/admin,')],
     ['a namespace and an ack', event('x', ids).replace('42', '42/admin,3')],
-    ['a namespace with a query', event('x', ids).replace('42', '42/admin?a=b,')],
     ['connect', '40'],
     ['connect with a token', '40{"token":"t"}'],
     ['connect to a namespace', '40/admin,{"token":"t"}'],
@@ -145,6 +139,10 @@ t.test('what can’t be read is refused', (t) => {
     ['with a fraction', '451.5-["x"]'],
     ['a number with white space, which another takes for an ack', '42 ["x"]'],
     ['of other digits', '42٣["x"]'],
+    ['a namespace with a query', event('x', ids).replace('42', '42/admin?userId=agent-8,')],
+    ['connect to a namespace with a query', '40/admin?userId=agent-8,'],
+    ['a CONNECT nested beyond all measure', `40{"a":${'['.repeat(9000)}${']'.repeat(9000)}}`],
+    ['more arguments that name ids than a caller has', event('x', ...Array(17).fill(ids))],
     ['a namespace without an end', '42/admin["x"]'],
     ['a ping that says more', '2x'],
     ['a pong that is a form', '3&d=42["join",{"userId":"agent-8"}]'],
@@ -157,7 +155,9 @@ t.test('what can’t be read is refused', (t) => {
     ['overlong UTF-8', Buffer.from([0x34, 0x32, 0x5b, 0x22, 0xc1, 0xb5, 0x22, 0x5d])],
     ['a lone surrogate', Buffer.from([0x34, 0x32, 0x5b, 0x22, 0xed, 0xa0, 0x80, 0x22, 0x5d])],
   ]
-  for (const [name, text] of rows) t.same(reader().readText(Buffer.from(text)), unreadable, name)
+  for (const [name, text] of rows) {
+    t.same(reader(new Lease([own]), 'real').readText(Buffer.from(text)), unreadable, name)
+  }
   t.end()
 })
 
@@ -224,6 +224,10 @@ t.test('the backend’s API token is put into CONNECT', (t) => {
     t.same(read(text, by()), { pass: true, rewritten: `40/admin,${json({ token })}` }, text)
   }
   t.same(read(event('x', { token: 'copilot-gateway' }), by()), pass, 'and nowhere else')
+  const recovery = '40{"token":"x","pid":"of-another","offset":"1"}'
+  const recovered = { pass: true, rewritten: `40${json({ token })}` }
+  t.same(read(recovery, by()), recovered, 'and no connection before is taken up')
+  t.same(read(recovery), { pass: true, rewritten: '40{"token":"x"}' }, 'with no token either')
   t.same(read('40{"userId":"agent-8"}', by()), foreign)
   t.end()
 })
@@ -244,7 +248,7 @@ t.test('the body of a poll is packets', (t) => {
   const completed = poll('40\x1e2', reader(new Lease([own]), 'real'))
   t.same(completed, { pass: true, rewritten: '40{"token":"real"}\x1e2' })
 
-  const channel: Channel = { attachments: 0, session: null }
+  const channel = new Channel()
   const part = (): ChannelReader => new ChannelReader(channel, new Lease([own]), null)
   t.same(poll('451-["x",{"_placeholder":true,"num":0}]', part()), pass)
   t.same(poll('bAAEC', part()), pass, 'an attachment in the next poll')
@@ -267,6 +271,8 @@ t.test('a poll that another protocol would read differently is refused', (t) => 
     ['EIO=4&j=0', false, false],
     ['EIO=4&%6a=0', false, false],
     ['EIO=4&j', false, false],
+    ['?EIO=4', true, false],
+    ['?EIO=4&transport=polling', false, false],
     ['', true, false],
     ['v=1', true, false],
   ]
@@ -277,26 +283,73 @@ t.test('a poll that another protocol would read differently is refused', (t) => 
   t.end()
 })
 
+const lease = (...sessions: readonly Session[]): Lease => new Lease(sessions)
+
 t.test('the polls of one engine.io session are one channel', (t) => {
   const channels = new Channels()
-  const channel = channels.of('EIO=4&sid=a')
-  channel.session = own
-  t.equal(channels.of('sid=a&EIO=4'), channel)
-  t.not(channels.of('sid=b'), channel)
-  t.not(channels.of('EIO=4'), channels.of('EIO=4'), 'without one each is its own')
-  t.not(channels.of('sid=a&sid=b'), channel)
-  for (let i = 0; i < 25_000; i += 1) channels.of(`sid=flood-${i}`)
-  t.not(channels.of('sid=a'), channel, 'what was not used for long is forgotten')
-  forgets(t)
+  const of = (query: string, who = lease(own)): Channel | null => channels.of(query, who, now)
+  const channel = of('EIO=4&sid=a')
+  t.ok(channel)
+  t.equal(of('sid=a&EIO=4'), channel)
+  t.not(of('sid=b'), channel)
+  t.not(of('EIO=4'), of('EIO=4'), 'without one each is its own')
+  for (const query of ['sid=a&sid=a', 'sid=a&sid=b', 'sid=', 'sid=a%00', `sid=${'a'.repeat(65)}`]) {
+    t.equal(of(query), null, query)
+  }
   t.end()
 })
 
-function forgets(t: Test): void {
+t.test('whose a channel is, is remembered for as long as its session lasts', (t) => {
   const channels = new Channels()
-  const busy = channels.of('sid=busy')
-  for (let i = 0; i < 25_000; i += 1) {
-    channels.of(`sid=flood-${i}`)
-    channels.of('sid=busy')
+  const bound = channels.of('sid=bound', lease(own), now)
+  bound?.enter(lease(own))
+  const busy = channels.of('sid=busy', lease(own, other), now)
+  busy?.enter(lease(own, other))
+  for (let i = 0; i < 25_000; i += 1) channels.of(`sid=flood-${i}`, lease(own, other), now)
+  t.equal(channels.of('sid=bound', lease(other), now), bound, 'however many others come')
+  t.equal(channels.of('sid=busy', lease(own, other), now), busy)
+
+  const few = new Channels()
+  const open = (i: number): Channel | null => few.of(`sid=${i}`, lease(own), now)
+  for (let i = 0; i < 100; i += 1) open(i)?.enter(lease(own))
+  t.equal(open(100), null, 'one session has so many and no more')
+  t.ok(few.of('sid=x', lease(other), now), 'which is no matter to another')
+
+  const full = new Channels()
+  for (let i = 0; i < 20_000; i += 1) {
+    full.of(`sid=${i}`, lease(own, other), now)?.enter(lease(session({ sessionId: `${i}` })))
   }
-  t.equal(channels.of('sid=busy'), busy, 'what is in use is not')
-}
+  t.equal(full.of('sid=x', lease(own, other), now), null, 'a gateway has no more than that')
+  t.ok(full.of('sid=x', lease(own, other), now + 60_000), 'until the sessions are over')
+  t.end()
+})
+
+t.test('what was there before a channel had its session belongs to that, or ends', (t) => {
+  const [early, late, stranger] = [lease(own, other), lease(own, other), lease(other)]
+  const channel = new Channel()
+  for (const one of [early, late]) t.equal(channel.enter(one), true)
+  t.equal(early.session, null)
+  const by = new ChannelReader(channel, late, null)
+  t.same(read(event('join', ids), by), pass)
+  t.equal(channel.session, own)
+  t.equal(early.session, own)
+  t.equal(channel.enter(stranger), false)
+  t.equal(stranger.revoked, false, 'which costs it nothing')
+
+  const shared = new Channel()
+  const [mine, foreignLease] = [
+    lease(own, other),
+    lease(session({ sessionId: 'session-3' }), other),
+  ]
+  shared.enter(foreignLease)
+  shared.enter(mine)
+  read(event('join', ids), new ChannelReader(shared, mine, null))
+  t.equal(foreignLease.revoked, true, 'who is of none of its sessions')
+  const gone = lease(own, other)
+  const left = new Channel()
+  left.enter(gone)
+  left.leave(gone)
+  left.enter(lease(other))
+  t.equal(gone.session, null, 'who has left is left alone')
+  t.end()
+})
