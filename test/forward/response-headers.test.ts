@@ -141,6 +141,8 @@ t.test('all else goes on as it came', (t) => {
     ['__proto__', 'another'],
     ['hasOwnProperty', 'a third'],
   ]
+  // HTTP/2 could not say them twice, and browsers differ in which of two they take.
+  const once = /^(?:Content-(?:Type|Length|Range)|ETag|Last-Modified|Retry-After|Date)$/
   for (const [name, value] of rows) {
     const headers = made([[name, value]])
     t.strictSame(valuesOf(headers, name.toLowerCase()), [value], name)
@@ -148,7 +150,12 @@ t.test('all else goes on as it came', (t) => {
       [name, value],
       [name.toUpperCase(), `${value}2`],
     ])
-    t.strictSame(valuesOf(twice, name.toLowerCase()), [value, `${value}2`], `${name}, twice`)
+    const both = once.test(name)
+      ? [value]
+      : name === 'Content-Encoding'
+        ? [`${value}, ${value}2`]
+        : [value, `${value}2`]
+    t.strictSame(valuesOf(twice, name.toLowerCase()), both, `${name}, twice`)
   }
   const added = Object.keys(made([])).filter((name) =>
     /cross-origin|permissions|expect-ct/.test(name),

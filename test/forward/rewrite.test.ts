@@ -66,6 +66,8 @@ t.test('the API token becomes a word, however it is written', (t) => {
     token.replaceAll('&', '&amp;').replaceAll('"', '&#34;'),
     token.replaceAll('&', '&amp;').replaceAll('"', '&quot;'),
     JSON.stringify(token).slice(1, -1).replaceAll('&', String.raw`\u0026`),
+    token.replaceAll('/', String.raw`\u{2f}`),
+    token.replaceAll('"', '&#0034;'),
   ]
   for (const text of rows) t.equal(rewrite(`a${text}b`), 'acopilot-gatewayb', text)
   t.equal(rewrite(`${token} ${token}`), 'copilot-gateway copilot-gateway')
@@ -122,6 +124,14 @@ t.test('where one session asks, config.js gets a credential, and so does what it
   t.end()
 })
 
+t.test('a page that is nothing but beginnings is read in no time', (t) => {
+  const page = { kind: 'html', path: '/', copilotSession: 'eyJ.a.b' } as const
+  for (const text of ['src=', 'src="', 'href=a', 'src =', 'https://']) {
+    t.equal(rewrite(text.repeat(2 ** 20 / text.length), page), null, text)
+  }
+  t.end()
+})
+
 t.test('what is read', (t) => {
   const rows: readonly (readonly [string, string, Kind | null])[] = [
     ['/', 'text/html; charset=utf-8', 'html'],
@@ -142,8 +152,15 @@ t.test('what is read', (t) => {
     ['/x.png', 'image/png', null],
     ['/x', 'text/event-stream', null],
     ['/x', '', null],
-    ['/socket.io/', 'application/json', null],
-    ['/socket.io/socket.io.js', 'text/javascript', null],
+    ['/socket.io/', 'text/plain; charset=UTF-8', null],
+    ['/socket.io/', 'application/json', 'code'],
+    ['/socket.io/x', 'text/html', 'html'],
+    ['/config.j%73', 'text/plain', 'code'],
+    ['/x', 'text/javascript1.5', 'code'],
+    ['/config.js.gz', 'application/gzip', 'sealed'],
+    ['/x.html.br', '', 'sealed'],
+    ['/x.tar.gz', 'application/gzip', null],
+    ['/x', 'multipart/byteranges; boundary=x', 'sealed'],
   ]
   for (const [path, type, kind] of rows) t.equal(kindOf(path, type), kind, `${path} ${type}`)
   t.end()
@@ -173,6 +190,8 @@ t.test('what is asked for is whole, and can be decoded', (t) => {
   const script = ['Sec-Fetch-Dest', 'script']
   t.same(asked([...conditions, ...script], '/chat'), script)
   t.same(asked(['Range', 'bytes=0-1,5-6'], '/api/x'), [], 'not in many parts')
+  t.same(asked(['Request-Range', 'bytes=0-1,5-6'], '/api/x'), [], 'by no name of it')
+  t.same(asked(conditions, '/config.j%73'), [], 'however the path is spelled')
   t.same(
     asked(['If-Match', '"a"'], '/x.json', 'PUT'),
     ['If-Match', '"a"'],
@@ -214,6 +233,7 @@ t.test('what comes encoded is decoded, within bounds', async (t) => {
     ['UTF-16, quoted', Buffer.from(text), { 'content-type': 'text/html; charset="utf-16"' }],
     ['UTF-16 by its mark', Buffer.from(`\ufeff${text}`, 'utf16le'), {}],
     ['UTF-16 by its other mark', Buffer.from([0xfe, 0xff, 0, 0x61]), {}],
+    ['UTF-16 by another name', Buffer.from(text), { 'content-type': 'text/html; charset=unicode' }],
     ['UTF-7', Buffer.from(text), { 'content-type': 'text/html; charset=utf-7' }],
   ]
   for (const [name, body, headers] of unreadable) {
