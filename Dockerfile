@@ -39,5 +39,6 @@ COPY --from=build /app/dist dist
 USER 1000:1000
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["node", "dist/src/cli.js"]
+# Node 24 lets its young generation grow to 96 MB, most of which idle sockets would be charged with.
+ENTRYPOINT ["node", "--max-semi-space-size=16", "dist/src/cli.js"]
 CMD ["start"]

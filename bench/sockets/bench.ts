@@ -1,103 +1,123 @@
 // What a relayed message and an idle socket cost, beside HAProxy and a bare pipe. See README.md.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Contestant, contestants, type Running } from './contestants.ts'
-import { close, converse, open, refusal, startUpstream, type Target } from './load.ts'
+import { converse, openAll, refusal, startUpstream, type Target } from './load.ts'
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '7' },
-    only: { type: 'string', default: '' },
-  },
-})
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '5' } } })
 const rounds = Number(values.rounds)
 
-/** Sockets that converse at once, and messages that each says in a round. */
+/** Sockets that converse at once, and messages that each says in a turn; turns in a round. */
 const talkers = 50
-const messages = 800
+const messages = 400
+const turns = 3
 const idle = 2000
 const many = 8000
+
+type Figures = ReadonlyMap<Contestant, number[]>
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), 'bench-sockets-'))
 process.on('exit', () => rmSync(dir, { recursive: true }))
 execFileSync(path('../../certs/make-dev-certs.sh'), ['--out', dir], { stdio: 'ignore' })
 const upstream = await startUpstream()
-const rows = contestants.filter(({ name }) => name.includes(values.only))
 
-/** Runs each contestant in turn, as often as there are rounds, each time in another order. */
-async function measure(
+/** In another order each round: none is always the first, or behind the same one. */
+function inTurn(round: number): readonly Contestant[] {
+  const first = round % contestants.length
+  return [...contestants.slice(first), ...contestants.slice(0, first)]
+}
+
+function noFigures(): Figures {
+  return new Map(contestants.map((contestant) => [contestant, []]))
+}
+
+async function enter(
+  contestant: Contestant,
   tls: boolean,
-  one: (running: Running, target: Target, contestant: Contestant) => Promise<number>,
-): Promise<Map<Contestant, number[]>> {
-  const figures = new Map(rows.map((row): [Contestant, number[]] => [row, []]))
-  for (let round = 0; round < rounds; round += 1) {
-    for (let i = 0; i < rows.length; i += 1) {
-      const contestant = rows[(i + round) % rows.length]
-      if (contestant === undefined) continue
-      const running = await contestant.start({ upstream: upstream.port, tls, dir })
-      const target = { port: running.port, path: contestant.path, tls }
-      figures.get(contestant)?.push(await one(running, target, contestant))
-      await running.stop()
-      process.stderr.write('.')
+): Promise<{ readonly running: Running; readonly target: Target }> {
+  const running = await contestant.start({ upstream: upstream.port, tls, dir })
+  return { running, target: { port: running.port, path: contestant.path, tls } }
+}
+
+/** µs of processor time a message and its answer. All are up; they converse one after the other. */
+async function cpu(tls: boolean): Promise<Figures> {
+  const figures = noFigures()
+  const open = new Map<Contestant, { readonly running: Running; readonly sockets: Socket[] }>()
+  for (const contestant of contestants) {
+    const { running, target } = await enter(contestant, tls)
+    const sockets = await openAll(target, talkers)
+    await converse(sockets, messages)
+    open.set(contestant, { running, sockets })
+  }
+  for (let round = 0; round < rounds * turns; round += 1) {
+    for (const contestant of inTurn(round)) {
+      const { running, sockets } = open.get(contestant) ?? {}
+      if (running === undefined || sockets === undefined) continue
+      const before = running.cpu()
+      await converse(sockets, messages)
+      const spent = running.cpu() - before
+      figures.get(contestant)?.push(spent / (talkers * messages))
     }
   }
+  for (const { running } of open.values()) await running.stop()
   return figures
 }
 
-/** µs of processor time a message and its answer. */
-async function cpu(running: Running, target: Target): Promise<number> {
-  const sockets = await open(target, talkers)
-  await converse(sockets, messages / 4)
-  const before = running.cpu()
-  await converse(sockets, messages)
-  const spent = running.cpu() - before
-  await close(sockets)
-  return spent / (talkers * messages)
+/** kB of resident memory that idle pairs add, each, to a process that holds as many already. */
+async function memory(tls: boolean): Promise<Figures> {
+  return await separately(tls, async (running, target) => {
+    await converse(await openAll(target, idle), 1)
+    await settle()
+    const before = running.memory()
+    await converse(await openAll(target, idle), 1)
+    await settle()
+    return (running.memory() - before) / idle
+  })
 }
 
-/** kB of resident memory that an idle pair adds to a process that has carried others before. */
-async function memory(running: Running, target: Target): Promise<number> {
-  for (let i = 0; i < 4; i += 1) {
-    const sockets = await open(target, idle / 4)
-    await converse(sockets, 4)
-    await close(sockets)
+/** MB of resident memory of a process that holds so many sockets, each of which is answered. */
+async function hold(): Promise<Figures> {
+  return await separately(false, async (running, target) => {
+    const sockets = await openAll(target, many)
+    await converse(sockets, 1)
+    await settle()
+    const resident = running.memory() / 1024
+    await converse(sockets, 1)
+    return resident
+  })
+}
+
+async function separately(
+  tls: boolean,
+  measure: (running: Running, target: Target) => Promise<number>,
+): Promise<Figures> {
+  const figures = noFigures()
+  for (let round = 0; round < rounds; round += 1) {
+    for (const contestant of inTurn(round)) {
+      const { running, target } = await enter(contestant, tls)
+      figures.get(contestant)?.push(await measure(running, target))
+      await running.stop()
+    }
   }
-  await settle()
-  const before = running.memory()
-  const sockets = await open(target, idle)
-  await converse(sockets, 1)
-  await settle()
-  const added = running.memory() - before
-  await close(sockets)
-  return added / idle
-}
-
-/** MB of resident memory of a process that holds so many sockets, each of which has been answered. */
-async function hold(running: Running, target: Target, { name }: Contestant): Promise<number> {
-  const sockets = await open(target, many)
-  await converse(sockets, 1)
-  await settle()
-  const resident = running.memory() / 1024
-  if (sockets.some((socket) => socket.destroyed)) throw new Error(`${name} lost sockets`)
-  await close(sockets)
-  return resident
+  return figures
 }
 
 function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 3000))
 }
 
-async function refusals(): Promise<Map<Contestant, string>> {
+/** The status that a token of another session gets. */
+async function refusals(): Promise<ReadonlyMap<Contestant, string>> {
   const statuses = new Map<Contestant, string>()
-  for (const contestant of rows) {
-    const running = await contestant.start({ upstream: upstream.port, tls: false, dir })
-    const target = { port: running.port, path: contestant.path, tls: false }
-    const status = contestant.checks ? await refusal(target) : '–'
+  for (const contestant of contestants) {
+    const { running, target } = await enter(contestant, false)
+    const status = contestant.checks ? await refusal(target) : 'none'
     if (contestant.checks && status !== '403') throw new Error(`${contestant.name}: ${status}`)
     statuses.set(contestant, status)
     await running.stop()
@@ -118,19 +138,17 @@ function shown(figures: readonly number[] = [], digits = 1): string {
   return `${fixed[0]} (${fixed[1]}–${fixed[2]})`
 }
 
-/** Each round's figure by HAProxy's of the same round. */
-function ratios(figures: Map<Contestant, number[]>, row: Contestant): number[] {
-  const reference = rows.find(({ name }) => name.startsWith('HAProxy'))
+/** Each turn's figure by HAProxy's of the same turn. */
+function ratios(figures: Figures, row: Contestant): number[] {
+  const reference = contestants.find(({ name }) => name.startsWith('HAProxy'))
   const theirs = reference === undefined ? [] : (figures.get(reference) ?? [])
   return (figures.get(row) ?? []).map((figure, i) => figure / (theirs[i] ?? Number.NaN))
 }
 
 const refused = await refusals()
-const plainCpu = await measure(false, cpu)
-const tlsCpu = await measure(true, cpu)
-const plainMemory = await measure(false, memory)
-const tlsMemory = await measure(true, memory)
-const held = await measure(false, hold)
+const [plainCpu, tlsCpu] = [await cpu(false), await cpu(true)]
+const [plainMemory, tlsMemory] = [await memory(false), await memory(true)]
+const held = await hold()
 upstream.close()
 
 const header = [
@@ -144,7 +162,7 @@ const header = [
   `MB at ${many}`,
   'a foreign token',
 ]
-const lines = rows.map((row) => [
+const lines = contestants.map((row) => [
   row.name,
   shown(plainCpu.get(row)),
   shown(ratios(plainCpu, row), 2),
@@ -160,13 +178,12 @@ const haproxy = execFileSync('haproxy', ['-v'], { encoding: 'utf8' }).split(' ')
 const report = `# Sockets: a relayed message, an idle pair
 
 ${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim()}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}, HAProxy ${haproxy}:
-\`npm run bench:sockets\` (what is measured, and how: [README](../sockets/README.md)). Medians of ${rounds} rounds,
-the least and the most in parentheses; ratios are taken within a round.
+\`npm run bench:sockets\` (what is measured, and how: [README](../sockets/README.md)). Medians of ${rounds} rounds
+(µs: ${rounds * turns} turns), the least and the most in parentheses; ratios are taken turn by turn.
 
 ${table.join('\n')}
 `
 console.log(report)
-if (values.only === '') {
-  mkdirSync(path('../results'), { recursive: true })
-  writeFileSync(path('../results/sockets.md'), report)
-}
+mkdirSync(path('../results'), { recursive: true })
+writeFileSync(path('../results/sockets.md'), report)
+process.exit()

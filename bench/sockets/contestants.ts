@@ -46,7 +46,9 @@ export const contestants: readonly Contestant[] = [
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 async function startGateway({ upstream, tls, dir }: Setup): Promise<Running> {
-  const child = pinned(process.execPath, [source('../../src/cli.ts'), 'start'], {
+  // As `npm start` does.
+  const args = ['--max-semi-space-size=16', source('../../src/cli.ts'), 'start']
+  const child = pinned(process.execPath, args, {
     COPILOT_URL: `http://127.0.0.1:${upstream}`,
     JWT_SECRET: secret,
     FRAME_ANCESTORS: 'https://cc.example',

@@ -41,7 +41,7 @@ export interface Target {
 }
 
 /** Opens so many sockets, a few at a time. */
-export async function open(target: Target, count: number): Promise<Socket[]> {
+export async function openAll(target: Target, count: number): Promise<Socket[]> {
   const sockets: Socket[] = []
   let started = 0
   const some = async (): Promise<void> => {
@@ -104,11 +104,4 @@ function echo(socket: Socket, count: number): Promise<void> {
     socket.on('close', onClose)
     socket.write(asked)
   })
-}
-
-/** Closes them all. */
-export async function close(sockets: readonly Socket[]): Promise<void> {
-  const closed = sockets.map((socket) => once(socket, 'close'))
-  for (const socket of sockets) socket.destroy()
-  await Promise.all(closed)
 }

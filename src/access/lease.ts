@@ -3,6 +3,8 @@ import { isSame, type Named, names, only, type Session } from './session.ts'
 /** The sessions that something open acts for: it ends when the last of them does. */
 export class Lease {
   #sessions: readonly Session[]
+  /** What was named last of the sessions that are left. */
+  #named: Named | null = null
   /** When the last session ends, in ms since the epoch; never, where no session is needed. */
   end: number
   /** Whether its sessions were ended before their time. */
@@ -20,7 +22,11 @@ export class Lease {
 
   /** Leaves the sessions that are so named; false, and nothing changed, where none is. */
   narrow(named: Named): boolean {
-    return this.#keep((session) => names(session, named))
+    // Events name the same again and again, and a hash each time costs more than to read them.
+    if (this.#named !== null && isAlike(this.#named, named)) return true
+    const isOne = this.#keep((session) => names(session, named))
+    if (isOne) this.#named = named
+    return isOne
   }
 
   /** Leaves the one session; false, and nothing changed, where it is not among them. */
@@ -42,6 +48,7 @@ export class Lease {
     const left = this.#sessions.filter((session) => !ends(session))
     if (left.length === this.#sessions.length) return
     this.#sessions = left
+    this.#named = null
     this.revoked = left.length === 0
     this.end = this.revoked ? 0 : latest(left)
   }
@@ -49,11 +56,19 @@ export class Lease {
   #keep(wanted: (session: Session) => boolean): boolean {
     const left = this.#sessions.filter(wanted)
     if (left.length === 0) return false
-    if (left.length === this.#sessions.length) return true
     this.#sessions = left
+    this.#named = null
     this.end = latest(left)
     return true
   }
+}
+
+function isAlike(one: Named, other: Named): boolean {
+  return (
+    one.userId === other.userId &&
+    one.sessionId === other.sessionId &&
+    one.URLToken === other.URLToken
+  )
 }
 
 function latest(sessions: readonly Session[]): number {
