@@ -1,14 +1,11 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createSecureServer, type Http2SecureServer } from 'node:http2'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Http2SecureServer } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Reason } from './access/decision.ts'
-import { addressOf } from './client.ts'
 import { createGateway, type Gateway } from './gateway.ts'
+import { createListener } from './listener.ts'
 import type { Config } from './settings/config.ts'
-import { errorCode } from './settings/parsers.ts'
-import { createRefusals, type Refusals } from './state/refusals.ts'
 
 export interface Serving extends Pick<Gateway, 'revoke'> {
   /** Where the gateway listens, as origins. */
@@ -16,23 +13,6 @@ export interface Serving extends Pick<Gateway, 'revoke'> {
   /** Stops listening, ends what is under way within DRAIN_TIMEOUT, and is done. */
   readonly close: () => Promise<void>
 }
-
-/** 32 kB of headers are accepted, beside the request line. */
-const maxHeaderSize = 36 * 1024
-/** Longer than the minute for which load balancers keep their connections. */
-const keepAliveTimeout = 75_000
-/** How often Node looks for heads that take too long. */
-const connectionsCheckingInterval = 1000
-/** For what is still on its way on an HTTP/2 connection that has been said goodbye to. */
-const lingerTimeout = 5000
-/** Forward secrecy for every certificate: TLS 1.3, and of TLS 1.2 what exchanges keys by ECDHE. */
-const ciphers = [
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'TLS_AES_128_GCM_SHA256',
-  'ECDHE+AESGCM',
-  'ECDHE+CHACHA20',
-].join(':')
 
 /**
  * How long a connection is silent before TCP asks its peer for a sign of life, in ms. One that gives
@@ -69,99 +49,6 @@ export async function serve(
       await closed
     },
   }
-}
-
-function createListener(
-  config: Config,
-  log: Logger,
-  probeDelay: number,
-): Server | Http2SecureServer {
-  const { tls, headersTimeout } = config.listener
-  const http1 = {
-    keepAlive: true,
-    keepAliveInitialDelay: probeDelay,
-    // Node's HTTP/2 server leaves Nagle's algorithm on for the HTTP/1 that it speaks.
-    noDelay: true,
-    maxHeaderSize,
-    headersTimeout,
-    keepAliveTimeout,
-    connectionsCheckingInterval,
-    // A body has a deadline of its own: the time since its last byte.
-    requestTimeout: 0,
-    // Answered by the gateway, with the headers that every answer has.
-    requireHostHeader: false,
-  }
-  if (tls === null) return createServer(http1)
-  const server = createSecureServer({
-    ...http1,
-    cert: tls.cert,
-    key: tls.key,
-    ...(tls.clientCa === null
-      ? {}
-      : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
-    allowHTTP1: true,
-    minVersion: 'TLSv1.2',
-    ciphers,
-    handshakeTimeout: headersTimeout,
-    settings: { maxHeaderListSize: maxHeaderSize, maxConcurrentStreams: 128 },
-  })
-  // The options are read for HTTP/1 servers only.
-  Object.assign(server, { headersTimeout, requestTimeout: 0, keepAliveTimeout })
-  logHandshakes(server, createRefusals(config.rateLimit), log)
-  endIdleSessions(server, headersTimeout)
-  return server
-}
-
-/** A handshake that fails is ended and, up to a rate, logged. */
-function logHandshakes(server: Http2SecureServer, failures: Refusals, log: Logger): void {
-  // Node hands it on as a clientError, but there is no TLS that an answer could be sent over.
-  server.removeAllListeners('tlsClientError')
-  server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
-    const ip = addressOf(socket)
-    socket.destroy()
-    const code = errorCode(error)
-    // Who leaves has been refused nothing: health checks connect and go.
-    if (code === 'ECONNRESET' || failures.count(ip, Date.now())) return
-    log.info({ event: 'tls-error', code, ip })
-  })
-}
-
-/**
- * Node has no deadline for an HTTP/2 session that never begins, and none that its frames don't
- * put off. Here a session has `headersTimeout` ms for its first SETTINGS, and lasts for as long as
- * it has streams, or has had within `keepAliveTimeout`.
- */
-function endIdleSessions(server: Http2SecureServer, headersTimeout: number): void {
-  // A session does not let its socket be destroyed; it is made while Node hears of this one.
-  let latest: TLSSocket | null = null
-  server.prependListener('secureConnection', (socket: TLSSocket) => {
-    latest = socket
-  })
-  server.on('session', (session) => {
-    const socket = latest
-    if (socket === null) return
-    let streams = 0
-    let timer = setTimeout(() => socket.destroy(), headersTimeout)
-    const wait = (): void => {
-      clearTimeout(timer)
-      if (socket.destroyed) return
-      timer = setTimeout(() => {
-        session.close()
-        // The client may neither read the goodbye nor say one.
-        timer = setTimeout(() => socket.destroy(), lingerTimeout)
-      }, keepAliveTimeout)
-    }
-    session.once('remoteSettings', wait)
-    session.on('stream', (stream) => {
-      streams += 1
-      clearTimeout(timer)
-      stream.once('close', () => {
-        streams -= 1
-        if (streams === 0) wait()
-      })
-    })
-    socket.once('close', () => clearTimeout(timer))
-  })
 }
 
 /** Leads requests, upgrades and what is neither to the gateway; returns the open connections. */
