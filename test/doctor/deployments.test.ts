@@ -51,6 +51,8 @@ t.test('this gateway passes every check', async (t) => {
     for (const id of ['broken-token', 'link-opens', 'two-hosts', 'socket-of-a-foreign-page']) {
       t.match(results.get(id)?.seen, /^429: .* in a minute$/, id)
     }
+    // A line is written when its answer is out, which past the rate is later.
+    while (denied() < 28 + 3) await new Promise(setImmediate)
     t.equal(denied(), 28 + 3, 'nothing was asked after the 429')
   })
 })
