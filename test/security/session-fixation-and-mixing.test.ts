@@ -27,9 +27,9 @@ async function chat(userId: string, sessionId: string, URLToken: string): Promis
   return { ids: own, auth, cookie: await openSession(plain, { ...own, auth }) }
 }
 
-const a = await chat('agent-7', 'chat-a', 'token-a')
-const b = await chat('agent-7', 'chat-b', 'token-b')
-const attacker = await chat('mallory', 'chat-m', 'token-m')
+const a = await chat('agent-7', 'chat-a', 'urltoken-of-a')
+const b = await chat('agent-7', 'chat-b', 'urltoken-of-b')
+const attacker = await chat('mallory', 'chat-m', 'urltoken-of-m')
 const own = { Origin: `https://${host}`, 'Sec-Fetch-Site': 'same-origin' }
 const cookies = (...chats: readonly Chat[]) => chats.map(({ cookie }) => cookie).join('; ')
 const query = (named: object) => `/api?${new URLSearchParams(Object.entries(named))}`
@@ -43,8 +43,8 @@ const refused: readonly Row[] = [
     query({ userId: 'mallory', sessionId: 'chat-a' }),
     cookies(a, attacker),
   ],
-  ['A’s session, B’s URLToken', query({ ...a.ids, URLToken: 'token-b' }), cookies(a, b)],
-  ['B’s session, A’s URLToken', query({ sessionId: 'chat-b', URLToken: 'token-a' }), cookies(a, b)],
+  ['A’s session, B’s URLToken', query({ ...a.ids, URLToken: 'urltoken-of-b' }), cookies(a, b)],
+  ['B’s session, A’s URLToken', query({ sessionId: 'chat-b', URLToken: 'urltoken-of-a' }), cookies(a, b)],
   ['A’s token for B', link({ ...b.ids, auth: a.auth }, '/api'), cookies(a, b)],
   ['A’s token beside B’s cookie, for B', link({ ...b.ids, auth: a.auth }, '/api'), cookies(b)],
   [
