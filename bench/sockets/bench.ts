@@ -66,6 +66,7 @@ async function cpu(tls: boolean): Promise<Figures> {
     }
   }
   for (const { running } of open.values()) await running.stop()
+  progress(tls ? 'processor time, TLS' : 'processor time', figures)
   return figures
 }
 
@@ -105,7 +106,12 @@ async function separately(
       await running.stop()
     }
   }
+  progress(tls ? 'memory, TLS' : 'memory', figures)
   return figures
+}
+
+function progress(what: string, figures: Figures): void {
+  for (const [{ name }, all] of figures) console.error(`${what}: ${name}: ${shown(all)}`)
 }
 
 function settle(): Promise<void> {

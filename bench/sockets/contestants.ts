@@ -118,13 +118,18 @@ async function startPipe({ upstream, tls, dir }: Setup): Promise<Running> {
 
 type Child = ChildProcessByStdio<null, Readable, null>
 
+const children = new Set<Child>()
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
 function pinned(command: string, args: readonly string[], env: Record<string, string>): Child {
   const child = spawn('taskset', ['-c', core, command, ...args], {
     cwd: '/',
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  process.on('exit', () => child.kill('SIGKILL'))
+  children.add(child)
   return child
 }
 
@@ -146,6 +151,7 @@ function running(child: Child, port: number): Running {
       const exit = once(child, 'exit')
       child.kill('SIGKILL')
       await exit
+      children.delete(child)
     },
   }
 }

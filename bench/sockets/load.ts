@@ -24,6 +24,7 @@ export async function startUpstream(): Promise<Upstream> {
   server.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
     let bytes = 0
     socket.on('error', () => socket.destroy())
+    socket.on('end', () => socket.end())
     socket.on('data', (chunk: Buffer) => {
       bytes += chunk.length
       for (; bytes >= asked.length; bytes -= asked.length) socket.write(answered)

@@ -3,7 +3,7 @@ import { isSame, type Named, names, only, type Session } from './session.ts'
 /** The sessions that something open acts for: it ends when the last of them does. */
 export class Lease {
   #sessions: readonly Session[]
-  /** What was named last of the sessions that are left. */
+  /** What was named last, and is true of all sessions that are left. */
   #named: Named | null = null
   /** When the last session ends, in ms since the epoch; never, where no session is needed. */
   end: number
@@ -57,7 +57,6 @@ export class Lease {
     const left = this.#sessions.filter(wanted)
     if (left.length === 0) return false
     this.#sessions = left
-    this.#named = null
     this.end = latest(left)
     return true
   }

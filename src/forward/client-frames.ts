@@ -65,6 +65,8 @@ export class UnreadFrames implements ClientFrames {
   }
 }
 
+const none = Buffer.alloc(0)
+
 /** More than this in one message is no client's habit, and costs more than its bytes. */
 const mostFragments = 1024
 
@@ -77,8 +79,8 @@ export class ReadFrames implements ClientFrames {
   readonly #reader: ChannelReader
   readonly #limit: number
   readonly #events: ClientEvents
-  /** The beginning of a frame, and the bytes without which nothing more can be said of it. */
-  #chunks: Buffer[] = []
+  /** The beginning of a frame: room, the bytes that are there, those it takes to say more of it. */
+  #held: Buffer = none
   #have = 0
   #need = 2
   /** The frames of the message that has begun, and the payloads of a text. */
@@ -95,12 +97,8 @@ export class ReadFrames implements ClientFrames {
   }
 
   take(chunk: Buffer): Close | null {
-    this.#have += chunk.length
-    if (this.#have < this.#need) {
-      this.#chunks.push(chunk)
-      return null
-    }
-    const buffer = this.#chunks.length === 0 ? chunk : Buffer.concat([...this.#chunks, chunk])
+    const buffer = this.#have === 0 ? chunk : this.#hold(chunk)
+    if (this.#have > 0 && this.#have < this.#need) return null
     let at = 0
     while (at < buffer.length) {
       const left = buffer.length - at
@@ -119,10 +117,22 @@ export class ReadFrames implements ClientFrames {
       this.#need = 2
     }
     this.#have = buffer.length - at
-    if (this.#chunks.length > 0) this.#chunks = []
-    // A copy: the rest would keep the whole chunk.
-    if (this.#have > 0) this.#chunks.push(at === 0 ? buffer : Buffer.from(buffer.subarray(at)))
+    // A copy: the rest would keep the whole chunk, and what was passed is still to be written.
+    this.#held = this.#have === 0 ? none : Buffer.from(buffer.subarray(at))
     return null
+  }
+
+  /** Adds to what is held. Chunks as small as a byte would take a hundred times their size. */
+  #hold(chunk: Buffer): Buffer {
+    const have = this.#have + chunk.length
+    if (have > this.#held.length) {
+      const room = Buffer.allocUnsafe(Math.max(have, 2 * this.#held.length))
+      this.#held.copy(room, 0, 0, this.#have)
+      this.#held = room
+    }
+    chunk.copy(this.#held, this.#have)
+    this.#have = have
+    return this.#held.subarray(0, have)
   }
 
   /** What a header alone tells (RFC 6455 §5.2 to §5.5). */

@@ -204,6 +204,19 @@ t.test('a socket that may belong to several sessions belongs to the first it nam
   t.end()
 })
 
+t.test('what was named before its session was ended passes no more', (t) => {
+  const lease = new Lease([own, other])
+  const by = reader(lease)
+  const ofBoth = event('x', { userId: ids.userId })
+  t.same(read(ofBoth, by), pass)
+  lease.revoke((session) => session === own)
+  t.same(read(event('join', ids), by), foreign, 'the one that is over')
+  t.same(read(ofBoth, by), pass, 'the other')
+  lease.revoke(() => true)
+  t.same(read(ofBoth, by), foreign, 'none is left')
+  t.end()
+})
+
 t.test('the backend’s API token is put into CONNECT', (t) => {
   const token = 'the-real/"token"'
   const rows: readonly (readonly [string, string, unknown])[] = [

@@ -44,7 +44,11 @@ const refused: readonly Row[] = [
     cookies(a, attacker),
   ],
   ['A’s session, B’s URLToken', query({ ...a.ids, URLToken: 'urltoken-of-b' }), cookies(a, b)],
-  ['B’s session, A’s URLToken', query({ sessionId: 'chat-b', URLToken: 'urltoken-of-a' }), cookies(a, b)],
+  [
+    'B’s session, A’s URLToken',
+    query({ sessionId: 'chat-b', URLToken: 'urltoken-of-a' }),
+    cookies(a, b),
+  ],
   ['A’s token for B', link({ ...b.ids, auth: a.auth }, '/api'), cookies(a, b)],
   ['A’s token beside B’s cookie, for B', link({ ...b.ids, auth: a.auth }, '/api'), cookies(b)],
   [
