@@ -88,6 +88,8 @@ interface Refusal {
   readonly title: string
   readonly text: string
   readonly status: number
+  /** Another one that is right where chats are open. */
+  readonly or?: number
   readonly reason: string
   readonly link: URL
 }
@@ -135,8 +137,9 @@ function refusals(
     },
     {
       title: 'No token',
-      text: 'The three ids alone, as Copilot takes them without a gateway.',
+      text: 'The three ids alone, as Copilot takes them without a gateway. Where this browser has other chats open, their sessions do not name these ids: 403.',
       status: 401,
+      or: 403,
       reason: 'token-missing',
       link: bare,
     },

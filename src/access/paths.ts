@@ -28,8 +28,9 @@ export interface PublicPaths {
   readonly prefixes: readonly string[]
 }
 
-/** Whether a path is public, compared as it is sent. */
+/** Whether a path is public, compared as it is sent; `config.js` is nobody's but the session's. */
 export function isPublic({ exact, prefixes }: PublicPaths, path: string): boolean {
+  if (decode(path) === configPath) return false
   return exact.has(path) || prefixes.some((prefix) => path.startsWith(prefix))
 }
 

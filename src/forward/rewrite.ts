@@ -41,6 +41,9 @@ export function createRewriter(api: URL, apiToken: string | null): Rewriter {
     rewrite(text, kind, reader) {
       const { origin, path, copilotSession } = reader
       let rewritten = token === null ? text : text.replace(token, standIn)
+      // A token that was changed there before it was here is one all the same.
+      if (token !== null && path === configPath)
+        rewritten = rewritten.replace(namedToken, `$1${standIn}$3`)
       const parameter = copilotSession === null ? '' : `?copilotSession=${copilotSession}`
       const own = { http: origin, ws: origin.replace(/^http/, 'ws') }
       rewritten = rewritten.replace(
@@ -59,6 +62,9 @@ export function createRewriter(api: URL, apiToken: string | null): Rewriter {
     },
   }
 }
+
+/** What `config.js` calls the API token, and its value. */
+const namedToken = /(accessTokenSecret["']?\s*[:=]\s*["'])((?:\\.|[^"'\\\n]){1,4096})(["'])/g
 
 /** An origin as scripts and JSON spell it: `https://api.example`, `wss:\/\/api.example:443/`. */
 function addressPattern({ protocol, hostname, port }: URL): RegExp {

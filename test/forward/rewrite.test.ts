@@ -75,6 +75,23 @@ t.test('the API token becomes a word, however it is written', (t) => {
   t.end()
 })
 
+t.test('whatever token config.js names is kept back, once there is one to keep', (t) => {
+  const word = 'copilot-gateway'
+  const rows: readonly (readonly [string, string])[] = [
+    ['{accessTokenSecret:"rotated"}', `{accessTokenSecret:"${word}"}`],
+    ["accessTokenSecret = 'rotated'", `accessTokenSecret = '${word}'`],
+    ['{"accessTokenSecret": "a\\"b", "x": 1}', `{"accessTokenSecret": "${word}", "x": 1}`],
+  ]
+  for (const [text, expected] of rows) {
+    t.equal(rewrite(text, { path: '/config.js' }), expected, text)
+    t.equal(rewrite(text), null, 'and no other script is guessed at')
+    const by = createRewriter(api, null)
+    t.equal(rewrite(text, { path: '/config.js', by }), null, 'nor where none is known')
+  }
+  t.equal(rewrite('{accessTokenSecret:""}', { path: '/config.js' }), null, 'none at all')
+  t.end()
+})
+
 t.test('where one session asks, config.js gets a credential, and so does what it names', (t) => {
   const copilotSession = 'eyJ.a.b'
   const config = { path: '/config.js', copilotSession } as const

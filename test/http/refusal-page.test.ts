@@ -27,6 +27,7 @@ const now = inAnHour() - 3600
 const base = { userId: ids.userId, sessionId: ids.sessionId, iat: now, exp: now + 3600 }
 const good = jwt(base)
 const cookie = await openSession(gateway, { auth: good })
+gateway.revoke({ contactCenter: null, userId: null, sessionId: 'ended' })
 
 interface Refused {
   readonly target: string
@@ -60,6 +61,11 @@ const refusals: Readonly<Record<string, Refused>> = {
   'token-too-old': { target: signed({ iat: now - 3600 }), status: 401, renew: true },
   'claim-mismatch': { target: link({ auth: good, userId: 'VICTIM' }), status: 403 },
   'claim-missing': { target: signed({ sessionId: undefined }), status: 403 },
+  'session-mismatch': { target: link({ auth: good, EIO: '3' }, '/socket.io/'), status: 403 },
+  'session-revoked': {
+    target: link({ auth: jwt({ ...base, sessionId: 'ended' }), sessionId: 'ended' }),
+    status: 403,
+  },
   'origin-refused': {
     target: '/x',
     status: 403,

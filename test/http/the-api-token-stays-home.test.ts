@@ -347,6 +347,7 @@ t.test('public paths are for anyone, but what had to be changed is not', async (
     ['longer than what is named', 401, '/notes.txt/x'],
     ['a script with the token in it', 401, '/assets/leaky.js'],
     ['config.js', 401, '/config.js'],
+    ['config.js, spelled otherwise', 401, '/config.j%73'],
     ['somebody’s id', 401, '/assets/app.js?userId=agent-8'],
     ['a wrong token', 401, '/assets/app.js?auth=x'],
     ['a look-alike', 400, '/assets/app.js?UserId=x'],

@@ -1,7 +1,7 @@
 const { gateway, refusals } = await (await fetch('/refusals.json')).json()
 const list = document.getElementById('refusals')
 
-for (const { title, text, status, reason, link } of refusals) {
+for (const { title, text, status, or, reason, link } of refusals) {
   const article = document
     .querySelector('template')
     .content.cloneNode(true)
@@ -16,7 +16,8 @@ for (const { title, text, status, reason, link } of refusals) {
   window.addEventListener('message', ({ origin, source, data }) => {
     if (origin !== gateway || source !== frame.contentWindow) return
     if (data?.type !== 'copilot-gateway:refused') return
-    const asExpected = data.status === status ? 'as expected' : 'not as expected'
+    const isExpected = data.status === status || data.status === or
+    const asExpected = isExpected ? 'as expected' : 'not as expected'
     answered.textContent = `Status ${data.status}, ${asExpected}`
   })
   list.append(article)
