@@ -15,7 +15,7 @@ const rounds = Number(values.rounds)
 /** Sockets that converse at once, and messages that each says in a turn; turns in a round. */
 const talkers = 50
 const messages = 400
-const turns = 3
+const turns = 6
 const idle = 2000
 const many = 8000
 
