@@ -16,7 +16,7 @@ export interface Tab {
 }
 
 /** After so many milliseconds a test fails; what runs in a page tells why a little sooner. */
-export const patience = 20_000
+export const patience = 45_000
 const patienceInside = patience - 2000
 
 /** An expression that comes to true once an element's text is this. */
