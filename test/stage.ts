@@ -390,3 +390,29 @@ export async function createGate(
     ...changes,
   }
 }
+
+interface SetCookie {
+  readonly name: string
+  readonly value: string
+  readonly attributes: Readonly<Record<string, string | true>>
+}
+
+function parsed(line: string): SetCookie {
+  const [pair = '', ...attributes] = line.split('; ')
+  const [name = '', value = ''] = pair.split(/=(.*)/)
+  return {
+    name,
+    value,
+    attributes: Object.fromEntries(
+      attributes.map((text) => {
+        const [key = '', value] = text.split(/=(.*)/)
+        return [key, value ?? true]
+      }),
+    ),
+  }
+}
+
+/** The gateway's cookies that an answer sets. */
+export function ownCookies(lines: readonly string[] | undefined): SetCookie[] {
+  return (lines ?? []).map(parsed).filter(({ name }) => name.startsWith('__Host-copilot-'))
+}

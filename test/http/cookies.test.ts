@@ -7,6 +7,7 @@ import {
   jwt,
   link,
   openSession,
+  ownCookies,
   secret,
   startGateway,
   startUpstream,
@@ -22,35 +23,9 @@ const gateway = await startGateway(t, upstream.origin)
 const claims = { userId: ids.userId, sessionId: ids.sessionId }
 const now = (): number => Math.floor(Date.now() / 1000)
 
-interface SetCookie {
-  readonly name: string
-  readonly value: string
-  readonly attributes: Readonly<Record<string, string | true>>
-}
-
-function parsed(line: string): SetCookie {
-  const [pair = '', ...attributes] = line.split('; ')
-  const [name = '', value = ''] = pair.split(/=(.*)/)
-  return {
-    name,
-    value,
-    attributes: Object.fromEntries(
-      attributes.map((text) => {
-        const [key = '', value] = text.split(/=(.*)/)
-        return [key, value ?? true]
-      }),
-    ),
-  }
-}
-
-/** The gateway's cookies that an answer sets. */
-function own(lines: readonly string[] | undefined): SetCookie[] {
-  return (lines ?? []).map(parsed).filter(({ name }) => name.startsWith('__Host-copilot-'))
-}
-
 t.test('a navigation that a token lets in gets a session cookie', async (t) => {
   const { headers } = await ask(gateway.origin, link())
-  const [cookie, ...more] = own(headers['set-cookie'])
+  const [cookie, ...more] = ownCookies(headers['set-cookie'])
   t.strictSame(more, [])
   if (cookie === undefined) throw new Error('no cookie')
   t.match(cookie.name, /^__Host-copilot-[\w-]{16}$/)
@@ -79,7 +54,7 @@ t.test('a navigation that a token lets in gets a session cookie', async (t) => {
 t.test('one cookie per session, the same each time', async (t) => {
   const idOf = async (changes: Record<string, string | null>): Promise<string | undefined> => {
     const { headers } = await ask(gateway.origin, link(changes))
-    return own(headers['set-cookie'])[0]?.name
+    return ownCookies(headers['set-cookie'])[0]?.name
   }
   const other = (changes: Record<string, string>): Record<string, string> => ({
     ...changes,
@@ -127,7 +102,7 @@ t.test('only navigations get one', async (t) => {
   ]
   for (const [name, expected, target, headers, method = 'GET'] of rows) {
     const answer = await ask(gateway.origin, target, { headers, method })
-    t.equal(own(answer.headers['set-cookie']).length, expected ? 1 : 0, name)
+    t.equal(ownCookies(answer.headers['set-cookie']).length, expected ? 1 : 0, name)
   }
 })
 
@@ -155,7 +130,7 @@ t.test('a session lasts as long as its token, and never longer than is allowed',
     const asked = now()
     const auth = jwt({ ...claims, ...times })
     const { headers } = await ask(gateway.origin, link({ auth }))
-    const cookie = own(headers['set-cookie'])[0]
+    const cookie = ownCookies(headers['set-cookie'])[0]
     const maxAge = Number(cookie?.attributes['Max-Age'])
     // The clock goes on between these lines.
     const slack = 2 + now() - asked
@@ -209,7 +184,7 @@ t.test('a session opens what its document needs, and nothing of another', async 
     t.equal(answer.status, status, what)
     t.equal(upstream.seen.length, status === 200 ? 1 : 0, what)
     t.notMatch(JSON.stringify(upstream.seen), /__Host-copilot/, what)
-    t.strictSame(own(answer.headers['set-cookie']), [], `${what}: a session makes no other`)
+    t.strictSame(ownCookies(answer.headers['set-cookie']), [], `${what}: a session makes no other`)
   }
 })
 
@@ -286,7 +261,7 @@ t.test('F5: a token that is over counts as absent beside its very own session', 
     t.equal(answer.status, status, name)
     t.equal(upstream.seen.length, status === 200 ? 1 : 0, name)
     t.notMatch(JSON.stringify(upstream.seen), /auth=|eyJ/, `${name}: is not forwarded`)
-    t.strictSame(own(answer.headers['set-cookie']), [], `${name}: mints no session`)
+    t.strictSame(ownCookies(answer.headers['set-cookie']), [], `${name}: mints no session`)
   }
 
   upstream.seen.length = 0

@@ -6,6 +6,7 @@ import {
   jwt,
   link,
   openSession,
+  ownCookies,
   startGateway,
   startUpstream,
 } from '../stage.ts'
@@ -14,32 +15,6 @@ const upstream = await startUpstream(t)
 const gateway = await startGateway(t, upstream.origin)
 const claims = { userId: ids.userId, sessionId: ids.sessionId }
 const now = (): number => Math.floor(Date.now() / 1000)
-
-interface SetCookie {
-  readonly name: string
-  readonly value: string
-  readonly attributes: Readonly<Record<string, string | true>>
-}
-
-function parsed(line: string): SetCookie {
-  const [pair = '', ...attributes] = line.split('; ')
-  const [name = '', value = ''] = pair.split(/=(.*)/)
-  return {
-    name,
-    value,
-    attributes: Object.fromEntries(
-      attributes.map((text) => {
-        const [key = '', value] = text.split(/=(.*)/)
-        return [key, value ?? true]
-      }),
-    ),
-  }
-}
-
-/** The gateway's cookies that an answer sets. */
-function own(lines: readonly string[] | undefined): SetCookie[] {
-  return (lines ?? []).map(parsed).filter(({ name }) => name.startsWith('__Host-copilot-'))
-}
 
 t.test('twenty cookies at most, and 6 kB, the oldest going first', async (t) => {
   const size = (cookies: Iterable<string>): number =>
@@ -56,7 +31,7 @@ t.test('twenty cookies at most, and 6 kB, the oldest going first', async (t) => 
       const headers = { Cookie: [...jar].map((pair) => pair.join('=')).join('; ') }
       const answer = await ask(gateway.origin, link({ sessionId, auth }), { headers })
       t.equal(answer.status, 200)
-      for (const { name, value, attributes } of own(answer.headers['set-cookie'])) {
+      for (const { name, value, attributes } of ownCookies(answer.headers['set-cookie'])) {
         t.match(attributes, { Path: '/', Secure: true, Partitioned: true }, 'as a browser needs it')
         if (Number(attributes['Max-Age']) > 0) {
           jar.set(name, value)
@@ -92,7 +67,7 @@ t.test('the cookies that go are the oldest', async (t) => {
   })
   const headers = { Cookie: [second, ...cookies].join('; ') }
   const answer = await ask(gateway.origin, link(), { headers })
-  const gone = own(answer.headers['set-cookie']).filter(({ value }) => value === '')
+  const gone = ownCookies(answer.headers['set-cookie']).filter(({ value }) => value === '')
   t.equal(gone.length, 2)
   const names = cookies.map((cookie) => cookie.slice(0, cookie.indexOf('=')))
   t.ok(gone.every(({ name }) => names.includes(name)))
