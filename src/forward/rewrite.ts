@@ -127,7 +127,9 @@ function withParameter(html: string, parameter: string, { origin, path }: Reader
 export function kindOf(path: string, contentType: string): Kind | null {
   const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
   const name = decode(path) ?? path
-  if (type === 'multipart/byteranges' || packedName.test(name)) return 'sealed'
+  const unpacked = name.replace(packed, '')
+  const isPacked = unpacked !== name && (pageName.test(unpacked) || codeName.test(unpacked))
+  if (type === 'multipart/byteranges' || isPacked) return 'sealed'
   if (type === 'text/html' || type === 'application/xhtml+xml') return 'html'
   const isCode =
     /^(?:text|application)\/(?:x-)?(?:(?:java|ecma|j|live)script[\d.]*|json)$/.test(type) ||
@@ -151,7 +153,7 @@ const partial: ReadonlySet<string> = new Set([
 
 const pageName = /(?:\/|\.html?)$/i
 const codeName = /\.(?:[cm]?js|json|map|webmanifest)$/i
-const packedName = /\.(?:html?|[cm]?js|json|map|webmanifest)\.(?:gz|br|zst)$/i
+const packed = /\.(?:gz|br|zst)$/i
 const pageDestination = /^(?:document|i?frame|embed|object)$/
 const codeDestination = /^(?:script|(?:shared|service)?worker|manifest|json)$/
 

@@ -40,7 +40,13 @@ export function createRevocations(): Revocations {
       })
     },
     has(session, now) {
-      return known.size > 0 && namesOf(session).some((name) => ends(known.get(name), session, now))
+      if (known.size === 0) return false
+      return namesOf(session).some((name) => {
+        const revocation = known.get(name)
+        return (
+          revocation !== undefined && session.start < revocation.before && now < revocation.until
+        )
+      })
     },
   }
 }
@@ -52,10 +58,6 @@ export function isRevokedBy(revocation: Revocation, session: Session): boolean {
     namesOf(session).includes(nameOf(contactCenter, userId, sessionId)) &&
     session.start < revocation.before
   )
-}
-
-function ends(revocation: Revocation | undefined, { start }: Session, now: number): boolean {
-  return revocation !== undefined && start < revocation.before && now < revocation.until
 }
 
 function nameOf(
