@@ -1,8 +1,9 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { LevelWithSilent } from 'pino'
 import type { PublicPaths } from '../access/paths.ts'
+import type { TokenPolicy } from '../access/token.ts'
 import { isLoopback } from '../forward/frame-ancestors.ts'
 import type { Rate } from '../state/refusals.ts'
 import { errorCode, type Surroundings } from './parsers.ts'
@@ -17,7 +18,14 @@ import { type Setting, settings } from './table.ts'
 
 /** Everything the gateway is told, as domain values. Durations are milliseconds, sizes are bytes. */
 export interface Config {
-  readonly contactCenter: ContactCenter
+  /** One of the environment, or those of the YAML file. */
+  readonly contactCenters: readonly ContactCenter[]
+  /** Of requests that belong to no contact center. */
+  readonly enforcement: Enforcement
+  /** Signs the tokens that the upstream gets under `forwardAuth: 'resign'`; null: each contact center's newest secret does. */
+  readonly upstreamSecret: Buffer | null
+  /** Sign the sessions of contact centers with public keys, newest first. */
+  readonly sessionSecrets: readonly Buffer[]
   readonly upstream: {
     /** Origin and base path of the workspace; the path has no trailing slash unless it is `/`. */
     readonly page: URL
@@ -51,27 +59,52 @@ export interface Config {
   readonly publicPaths: PublicPaths
   /** Addresses and CIDRs whose forwarding headers are believed. */
   readonly trustedProxies: readonly string[]
-  readonly tokens: {
-    readonly requireExp: boolean
-    readonly maxAge: number | null
-    readonly clockTolerance: number
-  }
   readonly sessions: { readonly maxAge: number; readonly outliveToken: boolean }
-  readonly forwardAuth: boolean
+  /** Whether the upstream gets the token: as it came, one that the gateway signs instead, or none. */
+  readonly forwardAuth: boolean | 'resign'
   readonly identityHeaders: boolean
   /** Refusals a client address. */
   readonly rateLimit: Rate
+  readonly admin: {
+    readonly host: string
+    readonly port: number
+    readonly token: string | null
+  } | null
+  /** What replicas share; null: nothing. */
+  readonly redisUrl: string | null
+  /** Processes on this machine. */
+  readonly workers: number
+  readonly drainDelay: number
   readonly drainTimeout: number
   readonly logLevel: LevelWithSilent
 }
 
-/** Those who share a secret with the gateway, and who may frame what it lets in. */
+/** Whether what should be refused is, or is let through and reported. */
+export type Enforcement = 'enforce' | 'report'
+
+/** Those who sign links: how their tokens are verified, and who may frame what these let in. */
 export interface ContactCenter {
+  /** Also the `kid` of its shared secrets, and of a public key without one. */
   readonly name: string
   /** Shared secrets for HS256, at least 32 bytes each, newest first. */
   readonly secrets: readonly Buffer[]
+  /** Keys for RS256, PS256, ES256 and EdDSA, instead of secrets. */
+  readonly publicKeys: readonly PublicKey[]
+  /** Where its public keys are published (RFC 7517 §5); null: nowhere. */
+  readonly jwksUrl: URL | null
   /** CSP host sources and `'self'`; empty means `'none'`. */
   readonly frameAncestors: readonly string[]
+  /** The URLTokens of its links, which no other contact center has; null: any that is nobody else's. */
+  readonly urlTokens: readonly string[] | null
+  readonly tokens: TokenPolicy
+  /** Whether a token opens one session only. */
+  readonly oneTimeTokens: boolean
+  readonly enforcement: Enforcement
+}
+
+export interface PublicKey {
+  readonly kid: string
+  readonly key: KeyObject
 }
 
 /** Reads every setting: a frozen Config and what is doubtful about it, or every problem at once. */
@@ -170,11 +203,26 @@ export function readConfig(
 
   if (reader.problems.length > 0 || !isComplete(needed)) return { problems: reader.problems }
   const config: Config = {
-    contactCenter: {
-      name: 'default',
-      secrets: needed.secrets,
-      frameAncestors: needed.frameAncestors,
-    },
+    contactCenters: [
+      {
+        name: 'default',
+        secrets: needed.secrets,
+        publicKeys: [],
+        jwksUrl: null,
+        frameAncestors: needed.frameAncestors,
+        urlTokens: null,
+        tokens: {
+          requireExp: needed.requireExp,
+          maxAge: tokenMaxAge,
+          clockTolerance: needed.clockTolerance,
+        },
+        oneTimeTokens: false,
+        enforcement: 'enforce',
+      },
+    ],
+    enforcement: 'enforce',
+    upstreamSecret: null,
+    sessionSecrets: [],
     upstream: {
       page: needed.page,
       api: api ?? new URL(needed.page.origin),
@@ -195,15 +243,14 @@ export function readConfig(
     publicOrigins,
     publicPaths,
     trustedProxies,
-    tokens: {
-      requireExp: needed.requireExp,
-      maxAge: tokenMaxAge,
-      clockTolerance: needed.clockTolerance,
-    },
     sessions: { maxAge: needed.sessionMaxAge, outliveToken: needed.outliveToken },
     forwardAuth: needed.forwardAuth,
     identityHeaders: needed.identityHeaders,
     rateLimit: needed.rateLimit,
+    admin: null,
+    redisUrl: null,
+    workers: 1,
+    drainDelay: 0,
     drainTimeout: needed.drainTimeout,
     logLevel: needed.logLevel,
   }
