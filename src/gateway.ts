@@ -5,25 +5,29 @@ import httpProxy from '@fastify/http-proxy'
 import underPressure from '@fastify/under-pressure'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
-import { type AccessRequest, decide, type Gate } from './access/access.ts'
-import type { Decision, Reason, Subject } from './access/decision.ts'
+import { type AccessRequest, decide, type Gate, hasUrlToken } from './access/access.ts'
+import type { Decision, Grant, Reason, Subject, Ticket } from './access/decision.ts'
 import { isOwn } from './access/paths.ts'
+import type { Session } from './access/session.ts'
+import type { Keyring } from './access/token.ts'
 import { type Client, clientReader, originOf } from './client.ts'
-import { Channels } from './forward/channels.ts'
+import type { Channels } from './forward/channels.ts'
 import { type Carrier, Exchange } from './forward/exchange.ts'
-import { framedBy } from './forward/frame-ancestors.ts'
+import { framedBy, indexSources } from './forward/frame-ancestors.ts'
 import { awaitUpgrade, isHandshake, type Upgrade } from './forward/handshake.ts'
-import { OpenExchanges } from './forward/open.ts'
+import { InFlight } from './forward/in-flight.ts'
+import type { OpenExchanges } from './forward/open.ts'
 import { pairs } from './forward/request-headers.ts'
 import { createRewriter } from './forward/rewrite.ts'
 import { createUpstream, hostFor } from './forward/upstream.ts'
-import { createKeys } from './keys.ts'
-import { createAudit } from './observe/audit.ts'
+import { createKeyring, type PublishedKeys } from './keyring.ts'
+import type { Audit } from './observe/audit.ts'
 import { addOwnPages } from './own-pages.ts'
 import { countsAsRefusal, refusal } from './refusal.ts'
-import type { Config, ContactCenter } from './settings/config.ts'
-import { createRefusals } from './state/refusals.ts'
-import { createRevocations, isRevokedBy, type Revoked } from './state/revocations.ts'
+import type { Config } from './settings/config.ts'
+import type { Refusals } from './state/refusals.ts'
+import type { Revocations, Revoked } from './state/revocations.ts'
+import type { UsedTokens } from './state/used-tokens.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -31,7 +35,22 @@ declare module 'fastify' {
   }
 }
 
-/** A gateway without a listener: requests and upgrades come in, all state is its own. */
+/** What outlives a gateway: the next one goes on with it. */
+export interface Shared {
+  readonly open: OpenExchanges
+  readonly channels: Channels
+  readonly revocations: Revocations
+  readonly usedTokens: UsedTokens
+  readonly refusals: Refusals
+  readonly audit: Audit
+  readonly publishedKeys: PublishedKeys
+  /** Ends sessions before their time. `before`: when the last of them was opened, in ms since the epoch. */
+  readonly revoke: (revoked: Revoked, before: number) => void
+  /** A key has verified a token. */
+  readonly onKeyUsed: (keyId: string) => void
+}
+
+/** A gateway without a listener: requests and upgrades come in, and nothing in it ever changes. */
 export interface Gateway {
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void
   /** `admitted`: whether the connection is not one too many. */
@@ -49,10 +68,11 @@ export interface Gateway {
   readonly refuseRest: (response: ServerResponse) => boolean
   /** The HTTP/1.1 answer to bytes that never became a request; `ip` is the connection's. */
   readonly refuseUnread: (reason: Reason, ip: string) => string
-  /** Ends sessions before their time: those that are open within a second, later requests at once. */
-  readonly revoke: (revoked: Revoked) => void
-  /** Ends what is under way, after at most `timeout` ms. */
-  readonly close: (timeout: number) => Promise<void>
+  /** Whether it would let the session in. */
+  readonly honours: (session: Session) => boolean
+  readonly keyring: Keyring
+  /** Lets go of everything, once the last request in flight has its answer. */
+  readonly close: () => Promise<void>
 }
 
 // CONNECT makes tunnels and TRACE shows one's own cookies to scripts: neither is carried.
@@ -64,6 +84,7 @@ const methods = METHODS.filter((method) => method !== 'CONNECT' && method !== 'T
  */
 export async function createGateway(
   config: Config,
+  shared: Shared,
   log: Logger,
   probeDelay: number,
 ): Promise<Gateway> {
@@ -73,21 +94,27 @@ export async function createGateway(
     exposeHeadRoutes: false,
     frameworkErrors: (_, request, reply) => refuseUnrouted(request.raw, reply.raw),
   })
-  const { listener, contactCenter } = config
-  const keys = await createKeys(app, contactCenter)
-  const revocations = createRevocations()
-  const gate: Gate = { ...config, keys, isRevoked: revocations.has }
+  const { listener } = config
+  const { open, audit, refusals, revocations } = shared
+  const keyring = await createKeyring(app, config, shared.publishedKeys)
+  const framers = indexSources(
+    config.contactCenters.flatMap(({ frameAncestors }) => frameAncestors),
+  )
+  const gate: Gate = { ...config, keyring, isRevoked: revocations.has }
   const readClient = clientReader(config.trustedProxies, listener.tls ? 'https' : 'http')
   const upstream = createUpstream(config.upstream, probeDelay)
-  const open = new OpenExchanges()
+  const inFlight = new InFlight()
   const pressure = await watchPressure(app)
   const carrier: Carrier = {
     upstream,
+    keyring,
+    isRevoked: revocations.has,
     open,
-    audit: createAudit(log),
-    refusals: createRefusals(config.rateLimit),
+    inFlight,
+    audit,
+    refusals,
     rewriter: createRewriter(config.upstream.api, config.upstream.apiToken),
-    channels: new Channels(),
+    channels: shared.channels,
     apiToken: config.upstream.apiToken,
     identityHeaders: config.identityHeaders,
     bodyLimit: listener.bodyLimit,
@@ -102,9 +129,11 @@ export async function createGateway(
   app.addHook('onRequest', (request, reply, done) => {
     const { exchange, decision } = begin(request.raw, reply.raw, null)
     request.exchange = exchange
-    if (decision.allow) return done()
-    reply.hijack()
-    exchange.refuse(decision.reason)
+    settle(exchange, decision, (settled) => {
+      if (settled.allow) return done()
+      reply.hijack()
+      exchange.refuse(settled.reason)
+    })
   })
   app.setNotFoundHandler((request, reply) => {
     reply.hijack()
@@ -123,11 +152,11 @@ export async function createGateway(
     app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
   }
   addOwnPages(app, methods, {
-    keys,
+    keyring,
     onRenewed: (session) => open.renew(session),
     // A link that is opened later opens a session of its own.
-    onLoggedOut: ({ key, userId, sessionId }, before) =>
-      revoke({ contactCenter: key.contactCenter.name, userId, sessionId }, before),
+    onLoggedOut: ({ contactCenter, userId, sessionId }, before) =>
+      shared.revoke({ contactCenter, userId, sessionId }, before),
   })
   const proxy = {
     undici: upstream.dispatcher,
@@ -166,22 +195,42 @@ export async function createGateway(
       else if (!decision.allow) exchange.refuse(decision.reason)
       else if (isOwn(decision.path)) exchange.refuse('not-found')
       else if (!isHandshake(request)) exchange.refuse('request-malformed')
-      else exchange.forward(hostFor(upstream, decision.path).basePath + decision.path)
+      else settle(exchange, decision, (settled) => carryUpgrade(exchange, settled))
     },
-    revoke,
-    async close(timeout) {
-      await open.drain(timeout)
+    honours(session) {
+      const { keyId, contactCenter } = session
+      if (keyId !== '') return keyring.sessionKey(keyId) !== null && hasUrlToken(session, keyring)
+      return (keyring.contactCenters.get(contactCenter) ?? config).enforcement === 'report'
+    },
+    keyring,
+    async close() {
+      await inFlight.done()
       await app.close()
       await upstream.dispatcher.destroy()
     },
   }
 
-  /** `before`: when the last session was opened that this ends, in ms since the epoch. */
-  function revoke(revoked: Revoked, before = Number.POSITIVE_INFINITY): void {
-    const until = Date.now() + config.sessions.maxAge
-    const revocation = { ...revoked, before, until }
-    revocations.add(revocation)
-    open.revoke((session) => isRevokedBy(revocation, session))
+  function carryUpgrade(exchange: Exchange, decision: Decision): void {
+    if (!decision.allow) exchange.refuse(decision.reason)
+    else exchange.forward(hostFor(upstream, decision.path).basePath + decision.path)
+  }
+
+  /** The one step that may have to be awaited: a token that opens one session only is used up. */
+  function settle(
+    exchange: Exchange,
+    decision: Decision,
+    onSettled: (settled: Decision) => void,
+  ): void {
+    if (!decision.allow || decision.ticket === null) onSettled(decision)
+    else useUp(exchange, decision, decision.ticket).then(onSettled)
+  }
+
+  async function useUp(exchange: Exchange, grant: Grant, ticket: Ticket): Promise<Decision> {
+    const verdict = await shared.usedTokens.use(ticket.id, ticket.until)
+    if (verdict === 'first') return grant
+    const settled = verdict === 'used' ? ticket.otherwise : ticket.unreachable
+    exchange.revise(settled)
+    return settled
   }
 
   /** From the request's bytes to the decision, for HTTP and upgrades alike. */
@@ -197,6 +246,7 @@ export async function createGateway(
     const decided = decide(facts, gate, Date.now())
     const isOver = decided.allow && decided.isNew && pressure()
     const decision: Decision = isOver ? { ...decided, allow: false, reason: 'overloaded' } : decided
+    if (decision.keyId !== null) shared.onKeyUsed(decision.keyId)
     const origin = own.includes(reached) ? reached : (own[0] ?? reached)
     const exchange = new Exchange(carrier, request, response, upgrade, {
       decision,
@@ -210,8 +260,9 @@ export async function createGateway(
       hint:
         decision.hint ??
         (decision.allow
-          ? framingHint(request, origin)
+          ? framingHint(request, decision.subject, origin)
           : originHint(decision.reason, facts, client)),
+      page: decision.allow && decision.reported === null ? null : pageOf(request.headers.referer),
     })
     exchanges.set(response, exchange)
     return { exchange, decision }
@@ -224,7 +275,7 @@ export async function createGateway(
   }
 
   function refuseUnread(unread: Reason, ip: string): string {
-    const wait = countsAsRefusal(unread) ? carrier.refusals.count(ip, Date.now()) : 0
+    const wait = countsAsRefusal(unread) ? refusals.count(ip, Date.now()) : 0
     const reason = wait > 0 ? 'rate-limited' : unread
     const requestId = randomUUID()
     const secure = config.publicOrigins?.[0]?.startsWith('https:') ?? listener.tls !== null
@@ -232,7 +283,7 @@ export async function createGateway(
     const { status, headers, body } = refusal(reason, framing, undefined, wait)
     const lines = Object.entries({ ...headers, connection: 'close' }).map((line) => line.join(': '))
     const client = { ip, addresses: ip, scheme: 'http', host: '', requestId } as const
-    carrier.audit(
+    audit(
       { decision: 'deny', reason, status, transport: 'http' },
       client,
       { contactCenter: null, userId: null, sessionId: null },
@@ -242,22 +293,30 @@ export async function createGateway(
   }
 
   /** A frame that the browser will keep shut looks like any other answer from here. */
-  function framingHint({ headers }: IncomingMessage, own: string): string | null {
-    const { referer } = headers
-    if (headers['sec-fetch-dest'] !== 'iframe' || !referer || !URL.canParse(referer)) return null
-    const { origin } = new URL(referer)
-    return framedBy(contactCenter.frameAncestors, origin, own)
-      ? null
-      : `FRAME_ANCESTORS does not name ${origin}`
+  function framingHint(
+    { headers }: IncomingMessage,
+    { contactCenter }: Subject,
+    own: string,
+  ): string | null {
+    const page = pageOf(headers.referer)
+    if (headers['sec-fetch-dest'] !== 'iframe' || page === null) return null
+    const sources = keyring.contactCenters.get(contactCenter ?? '')?.frameAncestors ?? []
+    return framedBy(sources, page, own) ? null : `FRAME_ANCESTORS does not name ${page}`
   }
 
   /** Who may frame an answer: its contact center's pages, else the one that asks if it is allowed. */
   function frameAncestors(subject: Subject, referer: string | undefined, own: string): string {
-    if (subject.contactCenter !== null) return sources(subject.contactCenter)
-    if (referer === undefined || !URL.canParse(referer)) return "'none'"
-    const { origin } = new URL(referer)
-    return framedBy(contactCenter.frameAncestors, origin, own) ? origin : "'none'"
+    const contactCenter = keyring.contactCenters.get(subject.contactCenter ?? '')
+    if (contactCenter !== undefined) return contactCenter.frameAncestors.join(' ') || "'none'"
+    const page = pageOf(referer)
+    return page !== null && framedBy(framers(page), page, own) ? page : "'none'"
   }
+}
+
+/** The origin of the page that led to a request; null where it does not say. */
+function pageOf(referer: string | undefined): string | null {
+  const url = referer === undefined ? null : URL.parse(referer)
+  return url === null || !/^https?:$/.test(url.protocol) ? null : url.origin
 }
 
 /** Tells whether the process is overloaded; sessions already in go on, new ones have to wait. */
@@ -273,10 +332,6 @@ async function watchPressure(app: FastifyInstance): Promise<() => boolean> {
     scopes.push(scope)
   })
   return () => scopes.some((scope) => scope.isUnderPressure())
-}
-
-function sources({ frameAncestors }: ContactCenter): string {
-  return frameAncestors.length > 0 ? frameAncestors.join(' ') : "'none'"
 }
 
 /** What is decided on, from the header lines as they came: Node drops or joins repeated ones. */

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import { createSecureServer, type Http2SecureServer } from 'node:http2'
-import type { TLSSocket } from 'node:tls'
+import type { SecureContextOptions, TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import { addressOf } from './client.ts'
 import type { Config } from './settings/config.ts'
@@ -48,14 +48,9 @@ export function createListener(
   if (tls === null) return createServer(http1)
   const server = createSecureServer({
     ...http1,
-    cert: tls.cert,
-    key: tls.key,
-    ...(tls.clientCa === null
-      ? {}
-      : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+    ...secureContext(tls),
+    ...clientCertificates(tls),
     allowHTTP1: true,
-    minVersion: 'TLSv1.2',
-    ciphers,
     handshakeTimeout: headersTimeout,
     settings: { maxHeaderListSize: maxHeaderSize, maxConcurrentStreams: 128 },
   })
@@ -64,6 +59,32 @@ export function createListener(
   logHandshakes(server, createRefusals(config.rateLimit), log)
   endIdleSessions(server, headersTimeout)
   return server
+}
+
+/** Gives a listener the certificates and deadlines of other settings, for connections to come. */
+export function renewListener(server: Server | Http2SecureServer, { listener }: Config): void {
+  const { tls, headersTimeout } = listener
+  if (tls !== null && 'setSecureContext' in server) {
+    // Sessions of before can't be resumed: the tickets' keys are new, too.
+    server.setSecureContext(secureContext(tls))
+    // setSecureContext() leaves these as they are.
+    Object.assign(server, clientCertificates(tls))
+  }
+  Object.assign(server, { headersTimeout })
+}
+
+type Tls = NonNullable<Config['listener']['tls']>
+
+function secureContext({ cert, key, clientCa }: Tls): SecureContextOptions {
+  const ca = clientCa === null ? {} : { ca: clientCa }
+  return { cert, key, ...ca, minVersion: 'TLSv1.2', ciphers }
+}
+
+function clientCertificates({ clientCa }: Tls): {
+  requestCert: boolean
+  rejectUnauthorized: boolean
+} {
+  return { requestCert: clientCa !== null, rejectUnauthorized: clientCa !== null }
 }
 
 /** A handshake that fails is ended and, up to a rate, logged. */

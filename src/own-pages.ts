@@ -2,12 +2,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Grant } from './access/decision.ts'
 import { logoutPath, renewPath } from './access/paths.ts'
 import { endSessions, readSessions, type Session, splitCookies } from './access/session.ts'
-import type { Key } from './access/token.ts'
+import type { Keyring } from './access/token.ts'
 import type { Exchange } from './forward/exchange.ts'
 import { notice } from './refusal.ts'
 
 export interface OwnPages {
-  readonly keys: readonly Key[]
+  readonly keyring: Keyring
   /** A session was opened anew: what is open of it lasts as long. */
   readonly onRenewed: (session: Session) => void
   /** A browser's session is over, in all its frames. */
@@ -21,7 +21,7 @@ export interface OwnPages {
 export function addOwnPages(
   app: FastifyInstance,
   methods: readonly string[],
-  { keys, onRenewed, onLoggedOut }: OwnPages,
+  { keyring, onRenewed, onLoggedOut }: OwnPages,
 ): void {
   app.get(renewPath, (request, reply) => {
     const [exchange, grant] = allowed(request, reply)
@@ -44,7 +44,7 @@ export function addOwnPages(
     if (!exchange || !grant) return
     const now = Date.now()
     const cookies = splitCookies(request.headers.cookie ?? '')
-    for (const session of [...grant.sessions, ...readSessions(cookies, keys, now)]) {
+    for (const session of [...grant.sessions, ...readSessions(cookies, keyring, now)]) {
       onLoggedOut(session, now)
     }
     const message = {

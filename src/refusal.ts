@@ -31,8 +31,7 @@ export function refusal(
   if (status === 429) headers['retry-after'] = String(Math.ceil(wait / 1000))
   if (status === 503) headers['retry-after'] = '30'
   if (acceptsHtml(accept)) {
-    const renew = reason === 'token-expired' || reason === 'token-too-old'
-    return html(status, headers, refusalPage(status, requestId, renew), framing)
+    return html(status, headers, refusalPage(status, requestId, renewable.has(reason)), framing)
   }
   const title = STATUS_CODES[status] ?? ''
   const body = JSON.stringify({ type: 'about:blank', title, status, requestId })
@@ -40,6 +39,9 @@ export function refusal(
   headers['content-length'] = String(Buffer.byteLength(body))
   return { status, headers, body }
 }
+
+/** The token was authentic and has ended: a fresh link would be let in. */
+const renewable: ReadonlySet<Reason> = new Set(['token-expired', 'token-too-old', 'token-replayed'])
 
 /** A page that says something was done, to whoever looks and to the frames around it. */
 export function notice(

@@ -1,16 +1,30 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Http2SecureServer } from 'node:http2'
+import type { Http2SecureServer, Http2Session } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import type { Reason } from './access/decision.ts'
 import { addressOf } from './client.ts'
-import { createGateway, type Gateway } from './gateway.ts'
-import { createListener } from './listener.ts'
+import { Channels } from './forward/channels.ts'
+import { OpenExchanges } from './forward/open.ts'
+import { createGateway, type Gateway, type Shared } from './gateway.ts'
+import { createListener, renewListener } from './listener.ts'
+import { createAudit } from './observe/audit.ts'
 import type { Config } from './settings/config.ts'
+import { createRefusals } from './state/refusals.ts'
+import { createRevocations, isRevokedBy, type Revoked } from './state/revocations.ts'
+import { createUsedTokens } from './state/used-tokens.ts'
 
-export interface Serving extends Pick<Gateway, 'revoke'> {
+export interface Serving {
   /** Where the gateway listens, as origins. */
   readonly addresses: readonly string[]
+  /** Ends sessions before their time: those that are open within a second, later requests at once. */
+  readonly revoke: (revoked: Revoked) => void
+  /**
+   * Puts a gateway with other settings in the place of the one that serves, which finishes what it is
+   * at. Rejects, and nothing has changed, where that can't be.
+   */
+  readonly reload: (config: Config) => Promise<void>
   /** Stops listening, ends what is under way within DRAIN_TIMEOUT, and is done. */
   readonly close: () => Promise<void>
 }
@@ -23,13 +37,34 @@ const defaultProbeDelay = 60_000
 
 /** Opens the public listener in front of a gateway; rejects where the address can't be had. */
 export async function serve(
-  config: Config,
+  initial: Config,
   log: Logger,
   { probeDelay = defaultProbeDelay }: { readonly probeDelay?: number } = {},
 ): Promise<Serving> {
-  const gateway = await createGateway(config, log, probeDelay)
+  let config = initial
+  /** The longest that any session of this process may last. */
+  let longest = config.sessions.maxAge
+  const open = new OpenExchanges()
+  const revocations = createRevocations()
+  const revoke = (revoked: Revoked, before = Number.POSITIVE_INFINITY): void => {
+    const revocation = { ...revoked, before, until: Date.now() + longest }
+    revocations.add(revocation)
+    open.revoke((session) => isRevokedBy(revocation, session))
+  }
+  const shared: Shared = {
+    open,
+    channels: new Channels(),
+    revocations,
+    usedTokens: createUsedTokens(),
+    refusals: createRefusals(config.rateLimit),
+    audit: createAudit(log),
+    publishedKeys: () => [],
+    revoke,
+    onKeyUsed: () => {},
+  }
+  let gateway = await createGateway(config, shared, log, probeDelay)
   const server = createListener(config, log, probeDelay)
-  const sockets = track(server, gateway, config.listener.maxConnections)
+  const connections = track(server, () => gateway, config.listener.maxConnections)
   const { host, port } = config.listener
   try {
     await new Promise<void>((resolve, reject) => {
@@ -37,47 +72,97 @@ export async function serve(
       server.listen(port, host, resolve)
     })
   } catch (error) {
-    await gateway.close(0)
+    await gateway.close()
     throw error
   }
+  const retiring = new Set<Promise<void>>()
   return {
     addresses: [originOf(server, config.listener.tls ? 'https' : 'http')],
-    revoke: gateway.revoke,
+    revoke: (revoked) => revoke(revoked),
+    async reload(next) {
+      const successor = await createGateway(next, shared, log, probeDelay)
+      const clientCa = config.listener.tls?.clientCa
+      try {
+        renewListener(server, next)
+      } catch (error) {
+        await successor.close()
+        throw error
+      }
+      const predecessor = gateway
+      gateway = successor
+      config = next
+      longest = Math.max(longest, next.sessions.maxAge)
+      connections.limit(next.listener.maxConnections)
+      open.revokeStreams((session) => !successor.honours(session))
+      if (clientCa !== next.listener.tls?.clientCa) {
+        open.restartStreams()
+        connections.renew()
+      }
+      const retired = predecessor.close().finally(() => retiring.delete(retired))
+      retiring.add(retired)
+    },
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
-      await gateway.close(config.drainTimeout)
-      for (const socket of sockets) socket.destroy()
+      await open.drain(config.drainTimeout)
+      await Promise.all([gateway.close(), ...retiring])
+      connections.destroy()
       await closed
     },
   }
 }
 
-/** Leads requests, upgrades and what is neither to the gateway; returns the open connections. */
+interface Connections {
+  /** So many may be open. */
+  readonly limit: (most: number) => void
+  /** Ends all that are open: the idle ones now, the others with their answers. */
+  readonly renew: () => void
+  readonly destroy: () => void
+}
+
+/** Leads requests, upgrades and what is neither to the gateway that serves at that moment. */
 function track(
   server: Server | Http2SecureServer,
-  gateway: Gateway,
+  current: () => Gateway,
   maxConnections: number,
-): ReadonlySet<Socket> {
+): Connections {
   const sockets = new Set<Socket>()
   /** Connections that were in time: over HTTP/1 their sockets, over HTTP/2 their sessions. */
   const admitted = new WeakSet<object>()
-  // Past this nobody is told, so that telling costs no more than the limit guards.
-  server.maxConnections = Math.ceil(maxConnections * 1.1) + 10
   /** Answers under way, by connection. */
   const busy = new WeakMap<Socket, Set<ServerResponse>>()
   /** The request that each connection is at, or was. */
   const latest = new WeakMap<Socket, IncomingMessage>()
+  const secure = new Set<TLSSocket>()
+  const http2 = new Set<Http2Session>()
+  /** Those that are WebSockets, and those that end with the answers they are at. */
+  const upgraded = new WeakSet<Socket>()
+  const leaving = new WeakSet<Socket>()
+  let most = maxConnections
+  const limit = (connections: number): void => {
+    most = connections
+    // Past this nobody is told, so that telling costs no more than the limit guards.
+    server.maxConnections = Math.ceil(most * 1.1) + 10
+  }
+  limit(maxConnections)
   const end = (socket: Socket, reason: Reason): void => {
-    socket.end(gateway.refuseUnread(reason, addressOf(socket)))
+    socket.end(current().refuseUnread(reason, addressOf(socket)))
     socket.destroySoon()
   }
   // A reset while nobody listens would end the process.
   const guard = (socket: Socket): unknown => socket.on('error', () => {})
-  server.on('secureConnection', guard)
+  server.on('secureConnection', (socket: TLSSocket) => {
+    guard(socket)
+    secure.add(socket)
+    socket.on('close', () => secure.delete(socket))
+  })
   server.on('connection', (socket: Socket) => {
     guard(socket)
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
+  })
+  server.on('session', (session: Http2Session) => {
+    http2.add(session)
+    session.on('close', () => http2.delete(session))
   })
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
     const { socket, httpVersion } = request
@@ -91,18 +176,21 @@ function track(
       const answers = busy.get(socket) ?? new Set()
       busy.set(socket, answers.add(response))
       latest.set(socket, request)
-      response.on('close', () => answers.delete(response))
+      response.on('close', () => {
+        answers.delete(response)
+        if (answers.size === 0 && leaving.has(socket)) socket.destroySoon()
+      })
     }
     if (isAdmitted(request)) {
-      gateway.handle(request, response)
+      current().handle(request, response)
     } else {
       if (overHttp1) response.shouldKeepAlive = false
-      gateway.refuseOverloaded(request, response)
+      current().refuseOverloaded(request, response)
     }
   }
   function isAdmitted(request: IncomingMessage): boolean {
     const connection = connectionOf(request)
-    if (!admitted.has(connection) && sockets.size > maxConnections) return false
+    if (!admitted.has(connection) && sockets.size > most) return false
     admitted.add(connection)
     return true
   }
@@ -110,12 +198,13 @@ function track(
   // 100 is sent when the upstream's side is reached: a refused body need not come at all.
   server.on('checkContinue', handle)
   server.on('checkExpectation', handle)
-  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
-    gateway.upgrade(request, socket, head, isAdmitted(request)),
-  )
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    upgraded.add(socket)
+    current().upgrade(request, socket, head, isAdmitted(request))
+  })
   server.on('connect', (request: IncomingMessage, peer: ServerResponse | Socket, head?: Buffer) => {
-    if ('writeHead' in peer) gateway.refuseUnrouted(request, peer)
-    else gateway.upgrade(request, peer, head ?? Buffer.alloc(0), isAdmitted(request))
+    if ('writeHead' in peer) current().refuseUnrouted(request, peer)
+    else current().upgrade(request, peer, head ?? Buffer.alloc(0), isAdmitted(request))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // Browsers open connections ahead; one that never said a word asked for nothing.
@@ -127,9 +216,25 @@ function track(
     if (silent || reset || answered || others.length > 0) socket.destroy()
     else if (answer === undefined) end(socket, unread[error.code ?? ''] ?? 'request-malformed')
     // Whoever ends in the middle of a body has left.
-    else if (error.code === 'HPE_INVALID_EOF_STATE' || !gateway.refuseRest(answer)) socket.destroy()
+    else if (error.code === 'HPE_INVALID_EOF_STATE' || !current().refuseRest(answer)) {
+      socket.destroy()
+    }
   })
-  return sockets
+  return {
+    limit,
+    renew() {
+      for (const session of http2) session.close()
+      for (const socket of secure) {
+        if (socket.alpnProtocol === 'h2' || upgraded.has(socket)) continue
+        const answers = busy.get(socket)
+        if (answers === undefined || answers.size === 0) socket.destroy()
+        else leaving.add(socket)
+      }
+    },
+    destroy() {
+      for (const socket of sockets) socket.destroy()
+    },
+  }
 }
 
 const unread: Readonly<Record<string, Reason>> = {

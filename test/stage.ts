@@ -18,10 +18,10 @@ import {
 import type { Duplex } from 'node:stream'
 import fastify from 'fastify'
 import type { Gate } from '../src/access/access.ts'
-import { createKeys } from '../src/keys.ts'
+import { createKeyring } from '../src/keyring.ts'
 import { createLog } from '../src/observe/log.ts'
 import { type Serving, serve } from '../src/serve.ts'
-import { readConfig } from '../src/settings/config.ts'
+import { type ContactCenter, readConfig } from '../src/settings/config.ts'
 import { know, knowSettings, pour, pourAnswer, pourAnswers } from './sinks.ts'
 
 export const secret = 'a-shared-secret-of-256-bits-as-text'
@@ -372,21 +372,32 @@ export function answersIn(text: string): RawAnswer[] {
 /** What a gateway decides by, with a real key for each secret, newest first. */
 export async function createGate(
   secrets: readonly (string | Buffer)[] = [secret],
-  changes: Partial<Omit<Gate, 'keys'>> = {},
+  changes: Partial<Omit<Gate, 'keyring'>> & Partial<ContactCenter> = {},
   name = 'default',
 ): Promise<Gate> {
-  const contactCenter = {
+  const contactCenter: ContactCenter = {
     name,
     secrets: secrets.map((text) => Buffer.from(text)),
+    publicKeys: [],
+    jwksUrl: null,
     frameAncestors: ['https://cc.example'],
-  }
-  return {
-    keys: await createKeys(fastify(), contactCenter),
+    urlTokens: null,
     tokens: { requireExp: false, maxAge: null, clockTolerance: 5000 },
+    oneTimeTokens: false,
+    enforcement: 'enforce',
+    ...changes,
+  }
+  const config = { contactCenters: [contactCenter], sessionSecrets: [], upstreamSecret: null }
+  return {
+    keyring: await createKeyring(fastify(), {
+      ...config,
+      forwardAuth: changes.forwardAuth ?? true,
+    }),
     sessions: { maxAge: 12 * 3_600_000, outliveToken: false },
     forwardAuth: true,
     publicPaths: { exact: new Set(), prefixes: [] },
     isRevoked: () => false,
+    enforcement: 'enforce',
     ...changes,
   }
 }

@@ -1,4 +1,12 @@
-import type { Decision, Denial, Grant, Reason, Subject } from './decision.ts'
+import type { Enforcement } from '../settings/config.ts'
+import {
+  type Decision,
+  type Denial,
+  type Grant,
+  isReportable,
+  type Reason,
+  type Subject,
+} from './decision.ts'
 import { isNavigation, originAllowed, type Provenance } from './origin.ts'
 import {
   configPath,
@@ -8,9 +16,10 @@ import {
   type PublicPaths,
   renewPath,
 } from './paths.ts'
-import { parseQuery, type Query, withoutParameters } from './query.ts'
+import { parseQuery, type Query, withAuth, withoutParameters } from './query.ts'
 import {
   type Cookies,
+  hash,
   isSame,
   keepSession,
   names,
@@ -22,6 +31,7 @@ import {
   type Session,
   type SessionPolicy,
   splitCookies,
+  unproven,
 } from './session.ts'
 import { isAuthority, parseTarget, type Target } from './target.ts'
 import {
@@ -29,8 +39,9 @@ import {
   bound,
   type Claims,
   type Key,
+  type Keyring,
   type TokenHint,
-  type TokenPolicy,
+  ticketId,
   verifyToken,
 } from './token.ts'
 
@@ -46,13 +57,13 @@ export interface AccessRequest extends Provenance {
 
 /** Whom the gateway believes, and for how long. */
 export interface Gate {
-  /** Newest first. */
-  readonly keys: readonly Key[]
-  readonly tokens: TokenPolicy
+  readonly keyring: Keyring
   readonly sessions: SessionPolicy
-  /** Whether the workspace gets to see the token. */
-  readonly forwardAuth: boolean
+  /** Whether the workspace gets to see a token: as it came, one that is signed instead, or none. */
+  readonly forwardAuth: boolean | 'resign'
   readonly publicPaths: PublicPaths
+  /** Of requests that belong to no contact center. */
+  readonly enforcement: Enforcement
   /** Whether a session was ended before its time. */
   readonly isRevoked: (session: Session, now: number) => boolean
 }
@@ -84,7 +95,8 @@ export function decide(request: AccessRequest, gate: Gate, now: number): Decisio
   }
   const parts = { request, gate, now, target, query, credentials }
   const decision = decideByCredentials(parts)
-  return decision.allow || !isOpenToAll(parts) ? decision : grant(parts, [], authorization ?? null)
+  if (decision.allow || !isOpenToAll(parts)) return orReport(parts, decision)
+  return { ...grant(parts, [], authorization ?? null), isPublic: true }
 }
 
 interface Parts {
@@ -124,14 +136,14 @@ function isOpenToAll({ request, gate, target, query, credentials }: Parts): bool
 function decideByCredentials(parts: Parts): Decision {
   const { request, gate, now, target, query, credentials } = parts
   const { path } = target
-  const { token, bearer, authorization, conflict, parameter, cookies } = credentials
+  const { token, authorization, conflict, parameter, cookies } = credentials
   // A logout ends the cookies' sessions, whatever else the request proves.
   const countsAlone = path === logoutPath || (token === null && parameter === null)
   const cookiesOnly = countsAlone && cookies.own.length > 0
   if (!originAllowed(request, cookiesOnly)) return deny('origin-refused', path)
   if (conflict) return deny('token-conflict', path)
 
-  const byCookies = readSessions(cookies, gate.keys, now)
+  const byCookies = readSessions(cookies, gate.keyring, now)
   const sessions = parameter === null ? byCookies : narrow(parts, parameter, byCookies)
   if (!Array.isArray(sessions)) return sessions
   if (token === null) {
@@ -139,42 +151,110 @@ function decideByCredentials(parts: Parts): Decision {
     return allowSessions(parts, sessions, authorization)
   }
 
-  const verified = verifyToken(token, gate.keys, gate.tokens, now)
+  const verified = verifyToken(token, query.URLToken, gate.keyring, now)
   switch (verified.state) {
-    case 'refused':
-      return deny(verified.reason, path, subjectOf(verified.key, verified.claims), verified.hint)
-    case 'ended': {
-      // The agent pressed F5: the link in the address bar is over, the session it opened is not.
-      const { key, claims } = verified
-      const same = claims ? sessions.filter((session) => proves(session, key, claims)) : []
-      const subject = subjectOf(key, claims)
-      // Nor does it open anything anew.
-      if (same.length === 0 || path === renewPath) return deny(verified.reason, path, subject)
-      if (!originAllowed(request, true)) return deny('origin-refused', path, subject)
-      return allowSessions(parts, same, bearer === null ? authorization : null)
+    case 'refused': {
+      const { reason, key, claims, hint } = verified
+      return deny(reason, path, subjectOf(key, claims), hint, key)
     }
+    case 'ended':
+      return outlive(parts, sessions, verified.key, verified.claims, verified.reason)
     case 'valid': {
       const { key, claims } = verified
-      if (claims === null) return deny('claim-missing', path, subjectOf(key))
-      if (!bound(claims, query)) return deny('claim-mismatch', path, subjectOf(key, claims))
-      const session = openSession(key, query, verified.expires, gate.sessions, now)
+      if (claims === null) return deny('claim-missing', path, subjectOf(key), null, key)
       const subject = subjectOf(key, claims)
+      if (!bound(claims, query)) return deny('claim-mismatch', path, subject, null, key)
+      const session = openSession(key, query, verified.expires, gate.sessions, now)
       if (parameter !== null && !sessions.some((known) => isSame(known, session))) {
-        return deny('claim-mismatch', path, subject)
+        return deny('claim-mismatch', path, subject, null, key)
       }
-      if (gate.isRevoked(session, now)) return deny('session-revoked', path, subject)
-      const setCookies = opensSession(request, query)
-        ? keepSession(session, query.URLToken, cookies, gate.keys, now)
-        : []
-      const keep = gate.forwardAuth || bearer === null
+      if (gate.isRevoked(session, now)) return deny('session-revoked', path, subject, null, key)
+      if (!hasUrlToken(session, gate.keyring)) {
+        return deny('url-token-unknown', path, subject, null, key)
+      }
+      const opens = opensSession(request, query)
+      const isTicket = key.contactCenter.oneTimeTokens && (opens || request.upgrade)
+      const fresh = gate.keyring.resign?.(key, query, now) ?? null
+      const granted = grant(parts, [session], bearerToo(parts, fresh))
       return {
-        ...grant(parts, [session], keep ? authorization : null, gate.forwardAuth),
+        ...granted,
+        query: fresh === null ? granted.query : withAuth(granted.query, fresh),
         hint: verified.hint,
+        keyId: key.id,
+        ticket: isTicket
+          ? {
+              id: ticketId(token),
+              until: verified.lasts,
+              otherwise: orReport(parts, outlive(parts, sessions, key, claims, 'token-replayed')),
+              unreachable: orReport(
+                parts,
+                outlive(parts, sessions, key, claims, 'state-unreachable'),
+              ),
+            }
+          : null,
         opened: session,
         isNew: !sessions.some((known) => isSame(known, session)),
-        setCookies,
+        setCookies: opens ? keepSession(session, query.URLToken, cookies, gate.keyring, now) : [],
       }
     }
+  }
+}
+
+/** The agent pressed F5: the link in the address bar is over, the session it opened is not. */
+function outlive(
+  parts: Parts,
+  sessions: readonly Session[],
+  key: Key,
+  claims: Claims | null,
+  reason: Reason,
+): Decision {
+  const { path } = parts.target
+  const same = claims ? sessions.filter((session) => proves(session, key, claims)) : []
+  const subject = subjectOf(key, claims)
+  // Nor does it open anything anew.
+  if (same.length === 0 || path === renewPath) return deny(reason, path, subject, null, key)
+  if (!originAllowed(parts.request, true)) return deny('origin-refused', path, subject, null, key)
+  const { bearer, authorization } = parts.credentials
+  const decision = allowSessions(parts, same, bearer === null ? authorization : null)
+  return { ...decision, keyId: key.id }
+}
+
+/** The Authorization header with the token that the workspace gets; null for none. */
+function bearerToo({ gate, credentials }: Parts, fresh: string | null): string | null {
+  if (credentials.bearer === null) return credentials.authorization
+  if (fresh !== null) return `Bearer ${fresh}`
+  return gate.forwardAuth === true ? credentials.authorization : null
+}
+
+/** What would be refused for want of proof passes, proves nothing and is reported, where that is asked for. */
+function orReport(parts: Parts, decision: Decision): Decision {
+  if (decision.allow || !isReportable(decision.reason)) return decision
+  const { gate, now, query } = parts
+  const { contactCenters, ownerOf } = gate.keyring
+  const owner = query.URLToken === null ? null : ownerOf(hash(query.URLToken))
+  const [only, ...others] = contactCenters.keys()
+  const name =
+    decision.subject.contactCenter ?? owner ?? (others.length > 0 ? null : (only ?? null))
+  const contactCenter = name === null ? undefined : contactCenters.get(name)
+  if ((contactCenter ?? gate).enforcement !== 'report') return decision
+  // Whoever was shut out does not come back by leaving the proof away.
+  const names = name === null ? [...contactCenters.keys()] : [name]
+  const claimed = names.flatMap((one) => [
+    unproven(one, query, now),
+    unproven(one, decision.subject, now),
+  ])
+  if (claimed.some((session) => gate.isRevoked(session, now))) {
+    return { ...decision, reason: 'session-revoked' }
+  }
+  return {
+    ...grant(parts, [], bearerToo(parts, null), gate.forwardAuth === true),
+    subject: { ...decision.subject, contactCenter: name },
+    hint: decision.hint,
+    keyId: decision.keyId,
+    reported: decision.reason,
+    claimed: unproven(name ?? '', query, now),
+    reports: true,
+    isNew: true,
   }
 }
 
@@ -184,7 +264,7 @@ function narrow(
   parameter: string,
   byCookies: readonly Session[],
 ): Session[] | Denial {
-  const proven = readParameter(parameter, gate.keys)
+  const proven = readParameter(parameter, gate.keyring)
   if (proven === null) return deny('token-invalid', target.path)
   const same = byCookies.filter((session) => isSame(session, proven))
   if (now < proven.end) return [proven, ...same]
@@ -193,6 +273,10 @@ function narrow(
   return credentials.token === null && !originAllowed(request, true)
     ? deny('origin-refused', target.path, subject)
     : same
+}
+
+function enforcementOf({ keyring, enforcement }: Gate, { contactCenter }: Session): Enforcement {
+  return keyring.contactCenters.get(contactCenter)?.enforcement ?? enforcement
 }
 
 /** Without a token that counts, what the query names has to be one of the proven sessions. */
@@ -206,26 +290,34 @@ function allowSessions(
   if (named.length === 0) return deny('claim-mismatch', target.path, common(sessions))
   const live = named.filter((session) => !gate.isRevoked(session, now))
   if (live.length === 0) return deny('session-revoked', target.path, common(named))
-  return grant(parts, live, authorization)
+  const known = live.filter((session) => hasUrlToken(session, gate.keyring))
+  if (known.length === 0) return deny('url-token-unknown', target.path, common(live))
+  return grant(parts, known, authorization, false)
 }
 
 function grant(
-  { target, credentials }: Parts,
+  { gate, target, credentials }: Parts,
   sessions: readonly Session[],
   authorization: string | null,
-  forwardAuth = false,
+  withToken = gate.forwardAuth !== false,
 ): Grant {
   const raw = target.query ?? ''
   return {
     allow: true,
     path: target.path,
-    query: forwardAuth
+    query: withToken
       ? withoutParameters(raw, 'copilotSession')
       : withoutParameters(raw, 'copilotSession', 'auth'),
     cookie: credentials.cookies.others,
     authorization,
     subject: common(sessions),
     hint: null,
+    keyId: null,
+    reported: null,
+    claimed: null,
+    reports: sessions.length > 0 && sessions.every((one) => enforcementOf(gate, one) === 'report'),
+    ticket: null,
+    isPublic: false,
     sessions,
     opened: null,
     isNew: false,
@@ -241,13 +333,14 @@ function deny(
   path: string | null,
   subject: Subject = nobody,
   hint: TokenHint | null = null,
+  key: Key | null = null,
 ): Denial {
-  return { allow: false, reason, path, subject, hint }
+  return { allow: false, reason, path, subject, hint, keyId: key?.id ?? null }
 }
 
 function subjectOf(key: Key | null, claims: Claims | null = null): Subject {
   return {
-    contactCenter: key?.contactCenter ?? null,
+    contactCenter: key?.contactCenter.name ?? null,
     userId: claims?.userId ?? null,
     sessionId: claims?.sessionId ?? null,
   }
@@ -255,8 +348,8 @@ function subjectOf(key: Key | null, claims: Claims | null = null): Subject {
 
 /** What all sessions agree on: a script's request carries the cookies of every chat of the agent. */
 function common(sessions: readonly Session[]): Subject {
-  const [first = nobody, ...others] = sessions.map((session) =>
-    subjectOf(session.key, { ...session, URLToken: null }),
+  const [first = nobody, ...others] = sessions.map(
+    ({ contactCenter, userId, sessionId }): Subject => ({ contactCenter, userId, sessionId }),
   )
   return others.reduce(
     (one, other) => ({
@@ -273,4 +366,11 @@ function opensSession(request: AccessRequest, query: Query): boolean {
   if (request.upgrade) return false
   if (request.fetchSite !== undefined) return isNavigation(request)
   return request.method === 'GET' && query.auth !== null
+}
+
+/** Whether the link's URLToken is its contact center's own, or nobody's where it has none of its own. */
+export function hasUrlToken(session: Session, { contactCenters, ownerOf }: Keyring): boolean {
+  const { contactCenter: name, urlTokenHash } = session
+  const own = contactCenters.get(name)?.urlTokens ?? null
+  return ownerOf(urlTokenHash) === (own === null ? null : name)
 }

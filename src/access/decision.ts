@@ -1,4 +1,3 @@
-import type { ContactCenter } from '../settings/config.ts'
 import type { Session } from './session.ts'
 import type { TokenHint } from './token.ts'
 
@@ -16,6 +15,9 @@ export const denials = {
   'claim-mismatch': 403,
   'claim-missing': 403,
   'session-revoked': 403,
+  'url-token-unknown': 403,
+  'token-replayed': 403,
+  'state-unreachable': 503,
   'session-mismatch': 403,
   'not-found': 404,
   'request-malformed': 400,
@@ -36,7 +38,8 @@ export type Decision = Grant | Denial
 
 /** Who was proven to ask, as far as all that the request proved agrees. */
 export interface Subject {
-  readonly contactCenter: ContactCenter | null
+  /** A name. */
+  readonly contactCenter: string | null
   readonly userId: string | null
   readonly sessionId: string | null
 }
@@ -48,6 +51,8 @@ export interface Denial {
   readonly path: string | null
   readonly subject: Subject
   readonly hint: TokenHint | null
+  /** The key that verified the request's token; null for none. */
+  readonly keyId: string | null
 }
 
 /** What an allowed request may do. */
@@ -62,14 +67,56 @@ export interface Grant {
   readonly authorization: string | null
   readonly subject: Subject
   readonly hint: TokenHint | null
-  /** All that it may act for; none where the path is public. */
+  readonly keyId: string | null
+  /** Why it would be refused if its contact center did not only report. */
+  readonly reported: Reason | null
+  /** What such a request claims; null where all that it names is proven. */
+  readonly claimed: Session | null
+  /** Whether its contact center only reports. */
+  readonly reports: boolean
+  /** A token that opens one session only, and has to be used up before the request may pass. */
+  readonly ticket: Ticket | null
+  /** Whether nothing was proven, since nothing had to be. */
+  readonly isPublic: boolean
+  /** All that it may act for; none where the path is public or the request only reported. */
   readonly sessions: readonly Session[]
   /** The session that a token opened; null where what had been proven before was enough. */
   readonly opened: Session | null
-  /** Whether no cookie had proven the opened session before. */
+  /** Whether it begins something: no cookie had proven the session before, or nothing proves one. */
   readonly isNew: boolean
   /** The one session that the request acts for; null where it may act for several. */
   readonly session: Session | null
   /** Set-Cookie lines: the session opened by a navigation with a token, and those it displaces. */
   readonly setCookies: readonly string[]
+}
+
+export interface Ticket {
+  /** The same for all spellings of one token, and tells nothing of it. */
+  readonly id: string
+  /** When the token ends, in ms since the epoch; null: never. */
+  readonly until: number | null
+  /** What is decided where it was used before. */
+  readonly otherwise: Decision
+  /** What is decided where nobody can tell. */
+  readonly unreachable: Decision
+}
+
+/** Why a contact center that only reports lets pass: what no link proves, and no threat to others. */
+const reportable: ReadonlySet<Reason> = new Set([
+  'token-missing',
+  'token-invalid',
+  'token-expired',
+  'token-not-active',
+  'token-too-old',
+  'token-conflict',
+  'claim-mismatch',
+  'claim-missing',
+  'url-token-unknown',
+  'token-replayed',
+  'state-unreachable',
+  'session-mismatch',
+] satisfies Reason[])
+
+export function isReportable(reason: Reason): boolean {
+  return reportable.has(reason)
 }

@@ -9,6 +9,8 @@ export class Lease {
   end: number
   /** Whether its sessions were ended before their time. */
   revoked = false
+  /** What was claimed without proof, and let through: it ends as if it were proven. */
+  #claimed: readonly Session[] = []
 
   constructor(sessions: readonly Session[]) {
     this.#sessions = sessions
@@ -43,10 +45,19 @@ export class Lease {
     this.end = latest(this.#sessions)
   }
 
+  /** Remembers what is let through without proof. */
+  claim(session: Session): void {
+    this.#claimed = [session, ...this.#claimed.filter((own) => !isSame(own, session))].slice(
+      0,
+      mostClaimed,
+    )
+  }
+
   /** Ends sessions before their time, and the lease with the last of them. */
   revoke(ends: (session: Session) => boolean): void {
-    const left = this.#sessions.filter((session) => !ends(session))
-    if (left.length === this.#sessions.length) return
+    const isClaimed = this.#claimed.some(ends)
+    const left = isClaimed ? [] : this.#sessions.filter((session) => !ends(session))
+    if (!isClaimed && left.length === this.#sessions.length) return
     this.#sessions = left
     this.#named = null
     this.revoked = left.length === 0
@@ -61,6 +72,9 @@ export class Lease {
     return true
   }
 }
+
+/** Of one socket. */
+const mostClaimed = 16
 
 function isAlike(one: Named, other: Named): boolean {
   return (

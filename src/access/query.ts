@@ -57,6 +57,14 @@ export function withoutParameters(query: string, ...dropped: readonly Name[]): s
     .join('&')
 }
 
+/** The raw query with another token in its `auth`, where it has one. */
+export function withAuth(query: string, token: string): string {
+  return query
+    .split('&')
+    .map((piece) => (piece === 'auth' || piece.startsWith('auth=') ? `auth=${token}` : piece))
+    .join('&')
+}
+
 /**
  * Whether the most lenient parser takes a name for one of ours. qs reads `[userId]x` and `userId[0]`,
  * PHP turns `.` into `_` and drops leading space, servers ignore case (dotless i and long s too),

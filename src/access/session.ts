@@ -1,13 +1,16 @@
 import { hash as digest } from 'node:crypto'
 import type { Query } from './query.ts'
-import type { Claims, Codec, Key } from './token.ts'
+import type { Claims, Codec, Key, Keyring, SessionKey } from './token.ts'
 
 /**
  * What a cookie or a `copilotSession` proves: that a token for these ids was let in, and until when
  * that holds.
  */
 export interface Session {
-  readonly key: Key
+  /** Of the key that signs its proofs: whatever is open outlives the gateway whose keys these are. */
+  readonly keyId: string
+  /** A name. */
+  readonly contactCenter: string
   readonly userId: string
   readonly sessionId: string
   /** The URLToken is kept as a hash: twenty cookies have to fit what a proxy in front accepts. */
@@ -62,11 +65,11 @@ export function splitCookies(header: string): Cookies {
  * The sessions that the cookies prove, each once; what is invalid or has ended proves none. Of more
  * than a browser keeps, the newest count: anyone can send any number, and each costs a signature.
  */
-export function readSessions(cookies: Cookies, keys: readonly Key[], now: number): Session[] {
+export function readSessions(cookies: Cookies, keyring: Keyring, now: number): Session[] {
   const sessions: Session[] = []
   const plausible = cookies.own.filter(([, value]) => compact.test(value))
   for (const [, value] of plausible.slice(-most.cookies)) {
-    const session = read(value, keys, cookie)
+    const session = read(value, keyring, cookie)
     if (session === null || now >= session.end) continue
     const known = sessions.findIndex((other) => isSame(other, session))
     if (known < 0) sessions.push(session)
@@ -76,27 +79,40 @@ export function readSessions(cookies: Cookies, keys: readonly Key[], now: number
 }
 
 /** The session that a `copilotSession` proves or, if it has ended, proved; null for none. */
-export function readParameter(value: string, keys: readonly Key[]): Session | null {
-  return read(value, keys, (key) => key.parameter)
+export function readParameter(value: string, keyring: Keyring): Session | null {
+  return compact.test(value) ? read(value, keyring, (key) => key.parameter) : null
 }
 
 /** A `copilotSession` for the one session: a credential where browsers keep no cookies. */
-export function signParameter(session: Session): string {
-  return session.key.parameter.sign(claimsOf(session))
+export function signParameter(session: Session, keyring: Keyring): string | null {
+  return keyring.sessionKey(session.keyId)?.parameter.sign(claimsOf(session)) ?? null
 }
 
-const cookie = (key: Key): Codec => key.cookie
+const cookie = (key: SessionKey): Codec => key.cookie
 
-function read(value: string, keys: readonly Key[], codecOf: (key: Key) => Codec): Session | null {
-  for (const key of keys) {
-    const claims = codecOf(key).verify(value)?.payload
-    if (claims === undefined) continue
-    const { u, s, t, i, e } = claims
-    if (typeof u !== 'string' || typeof s !== 'string' || typeof t !== 'string') return null
-    if (typeof i !== 'number' || typeof e !== 'number') return null
-    return { key, userId: u, sessionId: s, urlTokenHash: t, start: i, end: e }
+function read(
+  value: string,
+  keyring: Keyring,
+  codecOf: (key: SessionKey) => Codec,
+): Session | null {
+  const key = keyring.sessionKey(kidOf(value))
+  const claims = key === null ? undefined : codecOf(key).verify(value)?.payload
+  if (key === null || claims === undefined) return null
+  const { u, s, t, i, e } = claims
+  if (typeof u !== 'string' || typeof s !== 'string' || typeof t !== 'string') return null
+  if (typeof i !== 'number' || typeof e !== 'number') return null
+  const { id: keyId, contactCenter } = key
+  return { keyId, contactCenter, userId: u, sessionId: s, urlTokenHash: t, start: i, end: e }
+}
+
+/** Which key is said to have signed: whoever lies is found out by that very key. */
+function kidOf(value: string): unknown {
+  try {
+    const header = value.slice(0, value.indexOf('.'))
+    return Object(JSON.parse(Buffer.from(header, 'base64url').toString())).kid
+  } catch {
+    return undefined
   }
-  return null
 }
 
 /** The session that a token opens. `expires` is when the token itself ends; null: never. */
@@ -110,13 +126,25 @@ export function openSession(
   const longest = now + policy.maxAge
   const end = policy.outliveToken || expires === null ? longest : Math.min(expires, longest)
   return {
-    key,
+    keyId: key.sessions.id,
+    contactCenter: key.contactCenter.name,
     userId: ids.userId,
     sessionId: ids.sessionId,
     urlTokenHash: hash(ids.URLToken),
     start: now,
     end: Math.floor(end),
   }
+}
+
+/** What a request claims without proof, as a session that began just now. */
+export function unproven(
+  contactCenter: string,
+  ids: { readonly userId: string | null; readonly sessionId: string | null },
+  now: number,
+): Session {
+  const { userId, sessionId } = ids
+  const named = { userId: userId ?? '', sessionId: sessionId ?? '' }
+  return { keyId: '', contactCenter, ...named, urlTokenHash: '', start: now, end: now }
 }
 
 // Short names: the cookies of twenty sessions have to fit what a proxy in front accepts.
@@ -141,7 +169,7 @@ export function names(session: Session, query: Named): boolean {
 /** Whether a token's claims are this very session's. */
 export function proves(session: Session, key: Key, claims: Claims): boolean {
   return (
-    session.key.contactCenter === key.contactCenter &&
+    session.contactCenter === key.contactCenter.name &&
     session.userId === claims.userId &&
     session.sessionId === claims.sessionId &&
     (claims.URLToken === null || hash(claims.URLToken) === session.urlTokenHash)
@@ -156,11 +184,13 @@ export function keepSession(
   session: Session,
   URLToken: string,
   cookies: Cookies,
-  keys: readonly Key[],
+  keyring: Keyring,
   now: number,
 ): string[] {
-  const { key, userId, sessionId, end } = session
-  const identity = JSON.stringify([key.contactCenter.name, userId, sessionId, URLToken])
+  const { contactCenter, userId, sessionId, end } = session
+  const key = keyring.sessionKey(session.keyId)
+  if (key === null) return []
+  const identity = JSON.stringify([contactCenter, userId, sessionId, URLToken])
   const name = prefix + digest('sha256', identity, 'base64url').slice(0, 16)
   const value = key.cookie.sign(claimsOf(session))
   const maxAge = Math.ceil((end - now) / 1000)
@@ -170,7 +200,7 @@ export function keepSession(
   let bytes = name.length + value.length
   const newestFirst = cookies.own
     .filter(([other]) => other !== name)
-    .map(([other, text]) => ({ other, text, start: startOf(text, keys) }))
+    .map(([other, text]) => ({ other, text, start: startOf(text, keyring) }))
     // Browsers send the older ones first (RFC 6265 §5.4).
     .reverse()
     .sort((a, b) => b.start - a.start)
@@ -183,8 +213,8 @@ export function keepSession(
   return lines
 }
 
-function startOf(value: string, keys: readonly Key[]): number {
-  return compact.test(value) ? (read(value, keys, cookie)?.start ?? 0) : 0
+function startOf(value: string, keyring: Keyring): number {
+  return compact.test(value) ? (read(value, keyring, cookie)?.start ?? 0) : 0
 }
 
 /** Set-Cookie lines that end every session of this browser. */
@@ -199,7 +229,7 @@ function endCookie(name: string): string {
 /** Whether two proofs are of one session; they may end at different times. */
 export function isSame(one: Session, other: Session): boolean {
   return (
-    one.key.contactCenter.name === other.key.contactCenter.name &&
+    one.contactCenter === other.contactCenter &&
     one.userId === other.userId &&
     one.sessionId === other.sessionId &&
     one.urlTokenHash === other.urlTokenHash
@@ -212,6 +242,7 @@ export function only([first, ...others]: readonly Session[]): Session | null {
   return others.reduce((longest, one) => (one.end > longest.end ? one : longest), first)
 }
 
-function hash(text: string): string {
+/** Enough of a URLToken to tell it from all others. */
+export function hash(text: string): string {
   return digest('sha256', text, 'base64url').slice(0, 22)
 }

@@ -1,14 +1,45 @@
+import { hash as digest } from 'node:crypto'
 import type { ContactCenter } from '../settings/config.ts'
 import type { Query } from './query.ts'
 
-/** One shared secret: it verifies a contact center's tokens and signs the sessions they open. */
+/** One shared secret or public key: it verifies a contact center's tokens. */
 export interface Key {
+  /** Tells keys apart, and nothing of them. */
+  readonly id: string
   readonly contactCenter: ContactCenter
-  /** The JWT's header and claims, if this secret signed it with HS256; else null. */
+  readonly algorithms: readonly string[]
+  /** The JWT's header and claims, if this key signed it with one of its algorithms; else null. */
   readonly verifyToken: (token: string) => Jwt | null
+  /** Signs the sessions that its tokens open. */
+  readonly sessions: SessionKey
+}
+
+/** Signs what proves a session; goes with the key whose tokens opened it. */
+export interface SessionKey {
+  readonly id: string
+  /** A name. */
+  readonly contactCenter: string
   /** What a session cookie holds, and what a `copilotSession`: neither passes for the other. */
   readonly cookie: Codec
   readonly parameter: Codec
+}
+
+/** All keys of a gateway. */
+export interface Keyring {
+  /** By their names. */
+  readonly contactCenters: ReadonlyMap<string, ContactCenter>
+  readonly keys: readonly Key[]
+  /**
+   * What may verify a token: the keys that its `kid` names, else those of the contact center whose
+   * URLToken the link has, else those of all contact centers without URLTokens of their own.
+   */
+  readonly candidates: (kid: unknown, urlToken: string | null) => readonly Key[]
+  /** By the `kid` of what it signs; null for none of these. */
+  readonly sessionKey: (id: unknown) => SessionKey | null
+  /** The one contact center whose links have a URLToken, by its hash; null: anybody's may. */
+  readonly ownerOf: (urlTokenHash: string) => string | null
+  /** A token that the upstream understands, instead of the contact center's own; null: that passes, or none does. */
+  readonly resign: ((key: Key, claims: Bound, now: number) => string) | null
 }
 
 /** Signs and verifies the gateway's own JWTs with a key of their own. */
@@ -42,6 +73,7 @@ export interface Claims {
 export type TokenHint =
   | 'the token is no JWT'
   | 'the token’s alg is not HS256'
+  | 'the token’s alg is that of no key'
   | 'no JWT_SECRET verifies the token'
   | 'the token has a crit header'
   | 'exp, nbf or iat is no finite number'
@@ -54,6 +86,8 @@ interface Authentic {
   readonly claims: Claims | null
   /** ms since the epoch; null: never. */
   readonly expires: number | null
+  /** When it is accepted no more, by `exp` or by its age, in ms since the epoch; null: never. */
+  readonly lasts: number | null
   readonly hint: TokenHint | null
 }
 
@@ -83,22 +117,28 @@ export function bearerToken(authorization: string): string | null {
   return token !== undefined && compact.test(token) ? token : null
 }
 
-/** Verifies a token by the keys at hand, newest first. `now` is ms since the epoch. */
+/**
+ * Verifies a token by the keys it may be of, newest first. `urlToken` is the link's, `now` is ms since
+ * the epoch.
+ */
 export function verifyToken(
   token: string,
-  keys: readonly Key[],
-  policy: TokenPolicy,
+  urlToken: string | null,
+  keyring: Keyring,
   now: number,
 ): Token {
+  const header = unverifiedHeader(token)
+  const keys = keyring.candidates(header?.['kid'], urlToken)
   for (const key of keys) {
     const jwt = key.verifyToken(token)
-    if (jwt !== null) return judge(jwt, key, policy, now)
+    if (jwt !== null) return judge(jwt, key, now)
   }
-  const hint = forgeryHint(token)
+  const hint = forgeryHint(header, keys)
   return { state: 'refused', reason: 'token-invalid', key: null, claims: null, hint }
 }
 
-function judge({ header, payload }: Jwt, key: Key, policy: TokenPolicy, now: number): Token {
+function judge({ header, payload }: Jwt, key: Key, now: number): Token {
+  const policy = key.contactCenter.tokens
   const claims = readClaims(payload)
   const exp = seconds(payload['exp'])
   const nbf = seconds(payload['nbf'])
@@ -118,11 +158,13 @@ function judge({ header, payload }: Jwt, key: Key, policy: TokenPolicy, now: num
     return { state: 'refused', reason: 'token-not-active', key, claims, hint }
   }
   const expires = exp === null ? null : exp + tolerance
-  const authentic = { key, claims, expires, hint }
+  const old = policy.maxAge === null ? null : (iat ?? 0) + policy.maxAge + tolerance
+  const lasts = old === null ? expires : Math.min(old, expires ?? old)
+  const authentic = { key, claims, expires, lasts, hint }
   if (expires !== null && now >= expires) {
     return { state: 'ended', reason: 'token-expired', ...authentic }
   }
-  if (policy.maxAge !== null && (iat === null || now >= iat + policy.maxAge + tolerance)) {
+  if (old !== null && (iat === null || now >= old)) {
     return { state: 'ended', reason: 'token-too-old', ...authentic }
   }
   return { state: 'valid', ...authentic }
@@ -133,17 +175,30 @@ function invalid(key: Key, claims: Claims | null, hint: TokenHint): Token {
   return { state: 'refused', reason: 'token-invalid', key, claims, hint }
 }
 
-/** Why no key verifies a token. Nothing that it says is believed, or repeated. */
-function forgeryHint(token: string): TokenHint {
-  const [encoded = ''] = compact.test(token) ? token.split('.') : []
+/** What a token says of itself; null where it is no JWT. Nothing of it is believed, or repeated. */
+function unverifiedHeader(token: string): Readonly<Record<string, unknown>> | null {
+  if (!compact.test(token)) return null
   try {
-    const header = Object(JSON.parse(Buffer.from(encoded, 'base64url').toString()))
-    if (header.alg !== 'HS256') return 'the token’s alg is not HS256'
-    // Verifiers refuse it too, before they look at the signature.
-    return 'crit' in header ? 'the token has a crit header' : 'no JWT_SECRET verifies the token'
+    return Object(JSON.parse(Buffer.from(token.split('.', 1)[0] ?? '', 'base64url').toString()))
   } catch {
-    return 'the token is no JWT'
+    return null
   }
+}
+
+/** Why no key verifies a token. */
+function forgeryHint(header: Jwt['header'] | null, keys: readonly Key[]): TokenHint {
+  if (header === null) return 'the token is no JWT'
+  if (!keys.some(({ algorithms }) => algorithms.some((one) => one === header['alg']))) {
+    const isShared = keys.every(({ algorithms }) => algorithms[0] === 'HS256')
+    return isShared ? 'the token’s alg is not HS256' : 'the token’s alg is that of no key'
+  }
+  // Verifiers refuse it too, before they look at the signature.
+  return 'crit' in header ? 'the token has a crit header' : 'no JWT_SECRET verifies the token'
+}
+
+/** Names a verified token: what was signed, of which there is one spelling, unlike of its signature. */
+export function ticketId(token: string): string {
+  return digest('sha256', token.slice(0, token.lastIndexOf('.')), 'base64url')
 }
 
 /** NumericDate (RFC 7519 §2) in ms; null where absent, undefined where it is no finite number. */

@@ -11,7 +11,6 @@ export interface Close {
 
 export const closes = {
   sessionExpired: { code: 1008, reason: 'session-expired', ended: 'session-expired' },
-  sessionRevoked: { code: 1008, reason: 'session-revoked', ended: 'session-revoked' },
   'foreign-event': {
     code: 1008,
     reason: 'session-mismatch',
@@ -24,6 +23,7 @@ export const closes = {
     ended: 'session-mismatch',
     error: 'unreadable-event',
   },
+  'revoked-session': { code: 1008, reason: 'session-revoked', ended: 'session-revoked' },
   draining: { code: 1012, reason: 'draining', ended: 'drain' },
   tooLarge: { code: 1009, reason: 'message-too-large', ended: 'message-too-large' },
   reservedBit: { code: 1002, reason: 'reserved-bit', ended: 'protocol-error' },

@@ -4,10 +4,12 @@ import type { Duplex } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { TLSSocket } from 'node:tls'
 import type { Dispatcher } from 'undici'
+import type { Gate } from '../access/access.ts'
 import type { Decision, Grant, Reason, Subject } from '../access/decision.ts'
 import { Lease } from '../access/lease.ts'
 import { configPath, isSocketIo } from '../access/paths.ts'
-import { signParameter } from '../access/session.ts'
+import { signParameter, unproven } from '../access/session.ts'
+import type { Keyring } from '../access/token.ts'
 import type { Client } from '../client.ts'
 import type { Audit, AuditEvent, Ending } from '../observe/audit.ts'
 import { type Answer, countsAsRefusal, refusal, send } from '../refusal.ts'
@@ -18,20 +20,25 @@ import type { Channels } from './channels.ts'
 import { type ClientFrames, ReadFrames, UnreadFrames } from './client-frames.ts'
 import type { Close } from './close.ts'
 import { acceptsHandshake, extensionsAllowed, type Upgrade } from './handshake.ts'
+import type { InFlight } from './in-flight.ts'
 import type { Open, OpenExchanges } from './open.ts'
 import { Relay } from './relay.ts'
 import { RequestBody } from './request-body.ts'
 import { requestHeaders, withoutHeader } from './request-headers.ts'
 import { type Framing, type Headers, responseHeaders } from './response-headers.ts'
 import { asRewritten, forReadableAnswer, kindOf, type Reader, type Rewriter } from './rewrite.ts'
-import { ChannelReader, isReadablePoll } from './socket-io.ts'
+import { ChannelReader, isReadablePoll, type Problem, type ReportEvent } from './socket-io.ts'
 import { hostFor, type Upstream } from './upstream.ts'
 import { WholeAnswer } from './whole-answer.ts'
 
 /** What all exchanges of a gateway share. Sizes in bytes, times in ms. */
 export interface Carrier {
   readonly upstream: Upstream
+  readonly keyring: Keyring
+  readonly isRevoked: Gate['isRevoked']
   readonly open: OpenExchanges
+  /** The requests that the gateway has not yet answered. */
+  readonly inFlight: InFlight
   readonly audit: Audit
   readonly refusals: Refusals
   readonly rewriter: Rewriter
@@ -53,6 +60,8 @@ export interface Decided {
   /** The gateway's own origin, as this client reached it. */
   readonly origin: string
   readonly hint: string | null
+  /** The origin of the page that led here; null where there is none that can be told. */
+  readonly page: string | null
 }
 
 /** Who is refused over and over waits, in ms, and costs the others no more than once in that time. */
@@ -65,9 +74,9 @@ const unwantedTimeout = 5000
  * undici, straight into the raw response. An upgrade differs only in what a 101 becomes.
  */
 export class Exchange implements Open, Dispatcher.DispatchHandler {
-  readonly lease: Lease
+  lease: Lease
   readonly #carrier: Carrier
-  readonly #decided: Decided
+  #decided: Decided
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #upgrade: Upgrade | null
@@ -92,6 +101,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #reason: Reason | null = null
   #ended: Ending | null = null
   #error: string | null = null
+  /** What was wrong with an event that passed, since its contact center only reports. */
+  readonly #reported: { problem: Problem | null } = { problem: null }
   #hint: string | null
 
   constructor(
@@ -108,7 +119,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#decided = decided
     this.#hint = decided.hint
     const { decision } = decided
-    this.lease = new Lease(decision.allow ? decision.sessions : [])
+    this.lease = leaseOf(decision)
     this.#patience = this.#start + carrier.idleTimeout
     const isChannel = decision.path !== null && isSocketIo(decision.path)
     // A poll's body is held until it has been read, as a message of a socket is.
@@ -119,10 +130,15 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       onSettled: () => this.#bodySettled(),
     })
     carrier.open.add(this)
+    carrier.inFlight.begin()
     response.on('close', () => this.#responseClosed())
     upgrade?.onLeave(() => this.cut('client'))
     // HTTP/2 waits for the rest of an upload whose answer is out.
     if (isHttp2(response)) response.stream.once('finish', () => this.#abandon())
+  }
+
+  get isStream(): boolean {
+    return this.#endless
   }
 
   get decision(): Decision {
@@ -135,6 +151,13 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   get deadline(): number {
     return this.#finished ? this.#patience : Math.min(this.#patience, this.lease.end)
+  }
+
+  /** Its token had been used before, which only the state could tell. */
+  revise(decision: Decision): void {
+    this.#decided = { ...this.#decided, decision }
+    this.lease = leaseOf(decision)
+    this.#hint = decision.hint
   }
 
   /** Answers with a refusal, whatever was under way; past the rate of refusals, in a while. */
@@ -178,8 +201,11 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     if (isSocketIo(grant.path) && !this.#enterChannel(grant)) {
-      this.refuse('session-mismatch')
-      return
+      if (!grant.reports) {
+        this.refuse('session-mismatch')
+        return
+      }
+      this.#reported.problem ??= 'unreadable-event'
     }
     const { origin } = hostFor(upstream, grant.path)
     const { method = '', rawHeaders } = this.#request
@@ -223,6 +249,10 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   /** A request in flight is let finish. */
   onDrain(): void {}
+
+  onRestart(): void {
+    this.cut('drain')
+  }
 
   cut(ended: Ending = this.#finished ? 'client-timeout' : 'drain'): void {
     this.#ended ??= ended
@@ -347,7 +377,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       },
     })
     open.add(relay)
-    open.delete(this)
+    this.#settle()
   }
 
   #waitFor(side: 'client' | 'upstream'): void {
@@ -358,12 +388,29 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   /** Whether the request may speak on Copilot's channel: readably, and for the channel's own session. */
-  #enterChannel({ query }: Grant): boolean {
+  #enterChannel(grant: Grant): boolean {
+    const { query } = grant
     if (this.#upgrade === null && !isReadablePoll(query, this.#body.exists)) return false
     const channel = this.#carrier.channels.of(query, this.lease, this.#start)
     if (channel === null || !channel.enter(this.lease)) return false
-    this.#channel = new ChannelReader(channel, this.lease, this.#carrier.apiToken)
+    const report = grant.reports ? this.#reportEvent(grant) : null
+    this.#channel = new ChannelReader(channel, this.lease, this.#carrier.apiToken, report)
     return true
+  }
+
+  /** Notes what should not pass, and lets it, unless it names a session that was revoked. */
+  #reportEvent({ subject }: Grant): ReportEvent {
+    const { isRevoked } = this.#carrier
+    const { lease } = this
+    const reported = this.#reported
+    // Outlives the exchange, and its gateway, with a socket.
+    return (problem, named) => {
+      reported.problem ??= problem
+      const now = Date.now()
+      const claimed = named.map((ids) => unproven(subject.contactCenter ?? '', ids, now))
+      for (const session of claimed) lease.claim(session)
+      return claimed.some((session) => isRevoked(session, now)) ? 'revoked-session' : null
+    }
   }
 
   #send(options: Dispatcher.DispatchOptions): void {
@@ -374,12 +421,12 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #sendPoll(bytes: Buffer, options: Dispatcher.DispatchOptions): void {
     if (this.#finished) return
     const encoded = this.#request.headers['content-encoding'] !== undefined
-    const verdict = encoded ? null : this.#channel?.readPoll(bytes)
+    const verdict = encoded ? this.#channel?.readEncoded() : this.#channel?.readPoll(bytes)
     if (verdict?.pass) {
       this.#send({ ...options, body: verdict.rewritten ?? bytes })
     } else {
       this.#error = verdict?.problem ?? 'unreadable-event'
-      this.refuse('session-mismatch')
+      this.refuse(verdict?.problem === 'revoked-session' ? 'session-revoked' : 'session-mismatch')
     }
   }
 
@@ -455,14 +502,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #reader(): Reader {
     const { decision, origin } = this.#decided
     const session = decision.allow ? decision.session : null
-    const copilotSession = session === null ? null : signParameter(session)
+    const copilotSession = session === null ? null : signParameter(session, this.#carrier.keyring)
     return { origin, path: decision.path ?? '', copilotSession }
   }
 
   /** Whether nothing was proven, since nothing had to be. */
   get #isPublic(): boolean {
     const { decision } = this.#decided
-    return decision.allow && decision.sessions.length === 0
+    return decision.allow && decision.isPublic
   }
 
   #end(trailers: IncomingHttpHeaders): void {
@@ -524,7 +571,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     const { headersSent, statusCode } = this.#response
     this.#audit({ status: headersSent ? statusCode : 499 })
     if (this.#body.settled) {
-      this.#carrier.open.delete(this)
+      this.#settle()
       return
     }
     this.#patience = Date.now() + unwantedTimeout
@@ -536,7 +583,12 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   readonly #forget = (): void => {
     if (!isHttp2(this.#response)) this.#request.socket.off('close', this.#forget)
+    this.#settle()
+  }
+
+  #settle(): void {
     this.#carrier.open.delete(this)
+    this.#carrier.inFlight.end()
   }
 
   #bodySettled(): void {
@@ -551,26 +603,47 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   #event(): Omit<AuditEvent, 'status'> {
-    const { decision } = this.#decided
+    const { decision, page } = this.#decided
     const hint = this.#hint
-    const reason = this.#reason ?? (decision.allow ? null : decision.reason)
+    const refused = this.#reason ?? (decision.allow ? null : decision.reason)
+    const { problem } = this.#reported
+    const event = problem === null ? null : 'session-mismatch'
+    const reason = refused ?? (decision.allow ? decision.reported : null) ?? event
+    const error = this.#error ?? problem
     return {
-      decision: reason === null ? 'allow' : 'deny',
+      decision: refused === null ? 'allow' : 'deny',
       ...(reason === null ? {} : { reason }),
       method: this.#request.method ?? '',
       ...(decision.path === null ? {} : { path: decision.path }),
       transport: this.#upgrade === null ? 'http' : 'websocket',
       ...(this.#ended === null ? {} : { ended: this.#ended }),
-      ...(this.#error === null ? {} : { error: this.#error }),
+      ...(error === null ? {} : { error }),
       ...(hint === null ? {} : { hint }),
+      ...(reason === null || page === null ? {} : { page }),
     }
   }
 
   /** For the line of a socket's close: until then the exchange itself, and its request, are not kept. */
   #closeAudit(): (ended: Ending, close: Close | null) => void {
     const { decision, client } = this.#decided
-    return closeAudit(this.#carrier.audit, this.#event(), client, this.#start, this.lease, decision)
+    const { audit } = this.#carrier
+    const { subject } = decision
+    return closeAudit(
+      audit,
+      this.#event(),
+      client,
+      this.#start,
+      this.lease,
+      subject,
+      this.#reported,
+    )
   }
+}
+
+function leaseOf(decision: Decision): Lease {
+  const lease = new Lease(decision.allow ? decision.sessions : [])
+  if (decision.allow && decision.claimed !== null) lease.claim(decision.claimed)
+  return lease
 }
 
 function closeAudit(
@@ -579,12 +652,15 @@ function closeAudit(
   client: Client,
   start: number,
   lease: Lease,
-  { subject }: Decision,
+  subject: Subject,
+  reported: { readonly problem: Problem | null },
 ): (ended: Ending, close: Close | null) => void {
   return (ended, close) => {
-    const error = close?.error
+    const error = close?.error ?? reported.problem ?? undefined
+    const reason = event.reason ?? (reported.problem === null ? undefined : 'session-mismatch')
     const said = {
       ...event,
+      ...(reason === undefined ? {} : { reason }),
       ended,
       ...(error === undefined ? {} : { error }),
       ...(close === null ? {} : { code: close.code }),
@@ -596,8 +672,8 @@ function closeAudit(
 /** Events may have told which of the sessions it is. */
 function subjectOf({ session }: Lease, subject: Subject): Subject {
   if (session === null) return subject
-  const { key, userId, sessionId } = session
-  return { contactCenter: key.contactCenter, userId, sessionId }
+  const { contactCenter, userId, sessionId } = session
+  return { contactCenter, userId, sessionId }
 }
 
 /** RFC 9112 §4: a phrase says nothing, so one that can't be written is left out. */

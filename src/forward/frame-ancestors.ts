@@ -40,6 +40,21 @@ export function framedBy(
   )
 }
 
+/** Finds the few of many parsed sources that may match a page of an origin. */
+export function indexSources(sources: Iterable<string>): (origin: string) => readonly string[] {
+  const byHost = new Map<string, string[]>()
+  for (const source of new Set(sources)) {
+    const host = /^https?:\/\/(\*\.)?([^:]+)/.exec(source)
+    const name = host === null ? "'self'" : `${host[1] ?? ''}${host[2]}`
+    byHost.set(name, [...(byHost.get(name) ?? []), source])
+  }
+  return (origin) => {
+    const labels = URL.parse(origin)?.hostname.split('.') ?? []
+    const wildcards = labels.map((_, index) => `*.${labels.slice(index + 1).join('.')}`)
+    return ["'self'", labels.join('.'), ...wildcards].flatMap((name) => byHost.get(name) ?? [])
+  }
+}
+
 /** Whether a host can only be this machine: `localhost`, names below it, 127.0.0.0/8, `::1`. */
 export function isLoopback(host: string): boolean {
   const name = host.toLowerCase()

@@ -6,10 +6,14 @@ export interface Open {
   readonly lease: Lease
   /** When it has waited long enough or its session ends, in ms since the epoch. */
   readonly deadline: number
+  /** Whether it has no end of its own: a WebSocket, an event stream. */
+  readonly isStream: boolean
   /** Called once the deadline has passed, until the deadline moves or it ends. */
   readonly onDeadline: (now: number) => void
   /** The gateway drains: end as soon as nothing is lost by it. */
   readonly onDrain: () => void
+  /** Its connection is no longer welcome: end, and come back on another. */
+  readonly onRestart: () => void
   /** The drain is over: end now. */
   readonly cut: () => void
 }
@@ -49,6 +53,16 @@ export class OpenExchanges {
   /** Sessions were ended before their time: what acts for them alone ends within a second. */
   revoke(ends: (session: Session) => boolean): void {
     for (const { lease } of this.#open) lease.revoke(ends)
+  }
+
+  /** The same of what has no end of its own: an answer under way is let finish. */
+  revokeStreams(ends: (session: Session) => boolean): void {
+    for (const { isStream, lease } of this.#open) if (isStream) lease.revoke(ends)
+  }
+
+  /** Ends what would keep connections of today open. */
+  restartStreams(): void {
+    for (const one of this.#open) if (one.isStream) one.onRestart()
   }
 
   /** Resolves when nothing is under way any more; what is left after `timeout` ms is cut. */

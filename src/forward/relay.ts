@@ -22,6 +22,7 @@ const lingerTimeout = 10_000
 /** A WebSocket in both directions, byte for byte, each side no faster than the other reads. */
 export class Relay implements Open, ClientEvents {
   readonly lease: Lease
+  readonly isStream = true
   readonly #client: Duplex
   readonly #upstream: Duplex
   readonly #onEnd: RelayOptions['onEnd']
@@ -65,10 +66,14 @@ export class Relay implements Open, ClientEvents {
 
   onDeadline(): void {
     if (this.#ended !== null) this.cut()
-    else this.#begin(this.lease.revoked ? closes.sessionRevoked : closes.sessionExpired)
+    else this.#begin(this.lease.revoked ? closes['revoked-session'] : closes.sessionExpired)
   }
 
   onDrain(): void {
+    this.#begin(closes.draining)
+  }
+
+  onRestart(): void {
     this.#begin(closes.draining)
   }
 

@@ -78,14 +78,14 @@ export function requestHeaders(
 }
 
 /** Percent-encoded UTF-8, so that any id is a legal value and reads alike everywhere. */
-function identityHeaders({ key, userId, sessionId }: Session): string[] {
+function identityHeaders({ contactCenter, userId, sessionId }: Session): string[] {
   return [
     'X-Copilot-User-Id',
     encodeURIComponent(userId.toWellFormed()),
     'X-Copilot-Session-Id',
     encodeURIComponent(sessionId.toWellFormed()),
     'X-Copilot-Contact-Center',
-    encodeURIComponent(key.contactCenter.name.toWellFormed()),
+    encodeURIComponent(contactCenter.toWellFormed()),
   ]
 }
 

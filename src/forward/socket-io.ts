@@ -8,7 +8,10 @@ export type Verdict =
   | { readonly pass: true; readonly rewritten: string | null }
   | { readonly pass: false; readonly problem: Problem }
 
-export type Problem = 'unreadable-event' | 'foreign-event'
+export type Problem = 'unreadable-event' | 'foreign-event' | 'revoked-session'
+
+/** Told of what would not pass, and whom it names, where it does: null, or why it must not all the same. */
+export type ReportEvent = (problem: Problem, named: readonly Named[]) => Problem | null
 
 /** The word that stands in the browser where the backend's API token would. */
 export const standIn = 'copilot-gateway'
@@ -31,11 +34,14 @@ export class ChannelReader {
   readonly #channel: Channel
   readonly #lease: Lease
   readonly #apiToken: string | null
+  readonly #report: ReportEvent | null
 
-  constructor(channel: Channel, lease: Lease, apiToken: string | null) {
+  /** `report`: null where what should not pass does not. */
+  constructor(channel: Channel, lease: Lease, apiToken: string | null, report: ReportEvent | null) {
     this.#channel = channel
     this.#lease = lease
     this.#apiToken = apiToken
+    this.#report = report
   }
 
   /** Nothing more will be said or heard. */
@@ -45,19 +51,19 @@ export class ChannelReader {
 
   /** A binary WebSocket message: an attachment, whose bytes name nothing. */
   readBinary(): Verdict {
-    if (this.#channel.attachments === 0) return unreadable
+    if (this.#channel.attachments === 0) return this.#orReport(unreadable)
     this.#channel.attachments -= 1
     return passed
   }
 
   /** A text WebSocket message: one packet. */
   readText(payload: Buffer): Verdict {
-    return isUtf8(payload) ? this.#readPacket(payload.toString()) : unreadable
+    return isUtf8(payload) ? this.#readPacket(payload.toString()) : this.#orReport(unreadable)
   }
 
   /** The body of a poll: packets with a record separator between them. */
   readPoll(body: Buffer): Verdict {
-    if (!isUtf8(body)) return unreadable
+    if (!isUtf8(body)) return this.#orReport(unreadable)
     let rewritten = false
     const packets: string[] = []
     for (const packet of body.toString().split('\x1e')) {
@@ -69,13 +75,19 @@ export class ChannelReader {
     return rewritten ? { pass: true, rewritten: packets.join('\x1e') } : passed
   }
 
+  /** The body of a poll under some Content-Encoding, which a server may or may not know. */
+  readEncoded(): Verdict {
+    return this.#orReport(unreadable)
+  }
+
   /** An engine.io packet. What pings, closes and upgrades may say besides, another parser could read. */
   #readPacket(packet: string): Verdict {
     try {
-      return this.#readReadable(packet)
+      const verdict = this.#readReadable(packet)
+      return verdict === unreadable ? this.#orReport(unreadable) : verdict
     } catch {
       // What is nested deeper than the stack, for one.
-      return unreadable
+      return this.#orReport(unreadable)
     }
   }
 
@@ -154,8 +166,24 @@ export class ChannelReader {
     return verdict
   }
 
-  /** `depth` is that of the values in their JSON text. */
+  #orReport(verdict: Verdict, named: readonly Named[] = []): Verdict {
+    if (verdict.pass || this.#report === null) return verdict
+    const problem = this.#report(verdict.problem, named)
+    return problem === null ? passed : { pass: false, problem }
+  }
+
   #match(values: readonly unknown[], json: string, depth: number): Verdict {
+    const verdict = this.#compare(values, json, depth)
+    if (verdict.pass || this.#report === null) return verdict
+    const named = values.filter(isObject).map(namedBy)
+    return this.#orReport(
+      verdict,
+      named.filter((one) => one !== null),
+    )
+  }
+
+  /** `depth` is that of the values in their JSON text. */
+  #compare(values: readonly unknown[], json: string, depth: number): Verdict {
     let naming = 0
     for (const value of values) {
       if (!isObject(value) || isNameless(value)) continue

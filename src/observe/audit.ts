@@ -20,6 +20,8 @@ export interface AuditEvent {
   /** The code of the upstream's or the client's error, as Node or undici names it. */
   readonly error?: string
   readonly hint?: string
+  /** The origin of the page that framed or linked what was refused, or would be. */
+  readonly page?: string
 }
 
 export type Ending =
@@ -43,7 +45,7 @@ export function createAudit(log: Logger): Audit {
       event: 'access',
       ...event,
       path: event.path === undefined ? undefined : withoutLink(event.path),
-      contactCenter: subject.contactCenter?.name,
+      contactCenter: subject.contactCenter ?? undefined,
       userId: subject.userId ?? undefined,
       sessionId: subject.sessionId ?? undefined,
       requestId: client.requestId,

@@ -69,9 +69,8 @@ function nameOf(
 }
 
 /** All that a revocation may call a session. */
-function namesOf({ key, userId, sessionId }: Session): string[] {
-  const { name } = key.contactCenter
-  return [name, null].flatMap((center) =>
+function namesOf({ contactCenter, userId, sessionId }: Session): string[] {
+  return [contactCenter, null].flatMap((center) =>
     [userId, null].flatMap((user) =>
       [sessionId, null].map((session) => nameOf(center, user, session)),
     ),

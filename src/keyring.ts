@@ -1,0 +1,190 @@
+import { hash, hkdfSync, type KeyObject } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
+import jwt, { type FastifyJWTOptions } from '@fastify/jwt'
+import type { FastifyInstance } from 'fastify'
+import { hash as urlTokenHash } from './access/session.ts'
+import type { Codec, Jwt, Key, Keyring, SessionKey } from './access/token.ts'
+import type { Config, ContactCenter, PublicKey } from './settings/config.ts'
+
+type Settings = Pick<Config, 'contactCenters' | 'sessionSecrets' | 'upstreamSecret' | 'forwardAuth'>
+
+/** The public keys that a contact center publishes, as far as they are known. */
+export type PublishedKeys = (contactCenter: string) => readonly PublicKey[]
+
+/**
+ * One synchronous verifier and signer per key, made once. An asynchronous key function would have
+ * @fastify/jwt rebuild its verifier on each request, and the access decision wait for it.
+ */
+export async function createKeyring(
+  app: FastifyInstance,
+  { contactCenters, sessionSecrets, upstreamSecret, forwardAuth }: Settings,
+  publishedKeys: PublishedKeys = () => [],
+): Promise<Keyring> {
+  const keys: Key[] = []
+  const byKid = new Map<string, Key[]>()
+  const byUrlToken = new Map<string, Key[]>()
+  const owners = new Map<string, string>()
+  const ofAnyLink: Key[] = []
+  const sessionKeys = new Map<unknown, SessionKey>()
+  const upstreamSigners = new Map<string, Codec>()
+
+  for (const contactCenter of contactCenters) {
+    const { name, secrets, urlTokens } = contactCenter
+    const made: Key[] = []
+    for (const secret of secrets) {
+      const sessions = await createSessionKey(app, secret, name, '')
+      const tokens = await createCodec(app, secret, ['HS256'])
+      upstreamSigners.set(name, upstreamSigners.get(name) ?? tokens)
+      made.push(keyOf(contactCenter, sessions, ['HS256'], tokens))
+      sessionKeys.set(sessions.id, sessions)
+      gather(byKid, name, made.slice(-1))
+    }
+    for (const { kid, key } of [...contactCenter.publicKeys, ...publishedKeys(name)]) {
+      const spki = key.export({ type: 'spki', format: 'der' })
+      const thumbprint = hash('sha256', spki, 'base64url')
+      let newest: SessionKey | null = null
+      for (const secret of sessionSecrets) {
+        const sessions = await createSessionKey(app, secret, name, thumbprint)
+        sessionKeys.set(sessions.id, sessions)
+        newest ??= sessions
+      }
+      const algorithms = algorithmsOf(key)
+      if (newest === null || algorithms.length === 0) continue
+      const tokens = await createCodec(app, { public: pem(key) }, algorithms)
+      made.push(keyOf(contactCenter, newest, algorithms, tokens))
+      gather(byKid, kid, made.slice(-1))
+    }
+    keys.push(...made)
+    if (urlTokens === null) ofAnyLink.push(...made)
+    for (const urlToken of urlTokens ?? []) {
+      gather(byUrlToken, urlToken, made)
+      owners.set(urlTokenHash(urlToken), name)
+    }
+    // Of a thousand contact centers the requests of the gateway before must not wait.
+    await setImmediate()
+  }
+  const upstreamSigner = upstreamSecret === null ? null : await createCodec(app, upstreamSecret)
+
+  return {
+    contactCenters: new Map(contactCenters.map((one) => [one.name, one])),
+    keys,
+    candidates: (kid, urlToken) =>
+      (typeof kid === 'string' ? byKid.get(kid) : undefined) ??
+      (urlToken === null ? undefined : byUrlToken.get(urlToken)) ??
+      ofAnyLink,
+    sessionKey: (id) => sessionKeys.get(id) ?? null,
+    ownerOf: (hashed) => owners.get(hashed) ?? null,
+    resign:
+      forwardAuth !== 'resign'
+        ? null
+        : ({ contactCenter }, { userId, sessionId, URLToken }, now) => {
+            const signer = upstreamSigner ?? upstreamSigners.get(contactCenter.name)
+            const iat = Math.floor(now / 1000)
+            const exp = iat + upstreamTokenLasts
+            // The settings are refused where nothing could sign.
+            return signer?.sign({ userId, sessionId, URLToken, iat, exp }) ?? ''
+          },
+  }
+}
+
+/** In seconds: as long as the upstream may take to look at it. */
+const upstreamTokenLasts = 60
+
+function gather(map: Map<string, Key[]>, name: string, keys: readonly Key[]): void {
+  map.set(name, [...(map.get(name) ?? []), ...keys])
+}
+
+function keyOf(
+  contactCenter: ContactCenter,
+  sessions: SessionKey,
+  algorithms: readonly string[],
+  { verify }: Codec,
+): Key {
+  return { id: sessions.id, contactCenter, algorithms, verifyToken: verify, sessions }
+}
+
+/** What a key may have signed by, which its type tells alone: never what a token says (RFC 8725 §3.1). */
+function algorithmsOf(key: KeyObject): readonly Algorithm[] {
+  switch (key.asymmetricKeyType) {
+    case 'rsa':
+      return ['RS256', 'PS256']
+    case 'ec':
+      return key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? ['ES256'] : []
+    case 'ed25519':
+      return ['EdDSA']
+    default:
+      return []
+  }
+}
+
+type Algorithm = 'HS256' | 'RS256' | 'PS256' | 'ES256' | 'EdDSA'
+
+function pem(key: KeyObject): string {
+  return key.export({ type: 'spki', format: 'pem' }).toString()
+}
+
+/**
+ * Derived (RFC 5869), a key of its own for each use: nothing signed for one passes for another, and
+ * sessions end with the secret, or the public key, that they were opened by.
+ */
+async function createSessionKey(
+  app: FastifyInstance,
+  secret: Buffer,
+  contactCenter: string,
+  thumbprint: string,
+): Promise<SessionKey> {
+  const derive = (use: string, length = 32): Buffer => {
+    const info = JSON.stringify(['copilot-gateway session', use, contactCenter, thumbprint])
+    return Buffer.from(hkdfSync('sha256', secret, '', info, length))
+  }
+  const id = derive('id', 6).toString('base64url')
+  return {
+    id,
+    contactCenter,
+    cookie: await createCodec(app, derive('cookie'), ['HS256'], id),
+    parameter: await createCodec(app, derive('parameter'), ['HS256'], id),
+  }
+}
+
+async function createCodec(
+  app: FastifyInstance,
+  secret: Buffer | { readonly public: string },
+  algorithms: readonly Algorithm[] = ['HS256'],
+  kid?: string,
+): Promise<Codec> {
+  // A scope each: @fastify/jwt keeps one secret a scope.
+  const scopes: FastifyInstance[] = []
+  await app.register(async (scope) => {
+    await scope.register(jwt, options(secret, algorithms))
+    scopes.push(scope)
+  })
+  const { sign, verify } = (scopes[0] ?? app).jwt
+  const header = kid === undefined ? {} : { header: { alg: 'HS256', kid } }
+  return {
+    sign: (claims) => sign(claims, header),
+    verify(text) {
+      try {
+        return verify<Jwt>(text)
+      } catch {
+        return null
+      }
+    },
+  }
+}
+
+/** The times are judged by access/, which is given the clock. */
+function options(
+  secret: Buffer | { readonly public: string },
+  algorithms: readonly Algorithm[],
+): FastifyJWTOptions {
+  return {
+    secret,
+    sign: { ...(Buffer.isBuffer(secret) ? { algorithm: 'HS256' } : {}), noTimestamp: true },
+    verify: {
+      algorithms: [...algorithms],
+      complete: true,
+      ignoreExpiration: true,
+      ignoreNotBefore: true,
+    },
+  }
+}
