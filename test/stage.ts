@@ -21,7 +21,7 @@ import type { Gate } from '../src/access/access.ts'
 import { createKeyring } from '../src/keyring.ts'
 import { createLog } from '../src/observe/log.ts'
 import { type Serving, serve } from '../src/serve.ts'
-import { type ContactCenter, readConfig } from '../src/settings/config.ts'
+import { type Config, type ContactCenter, readConfig } from '../src/settings/config.ts'
 import { know, knowSettings, pour, pourAnswer, pourAnswers } from './sinks.ts'
 
 export const secret = 'a-shared-secret-of-256-bits-as-text'
@@ -119,7 +119,9 @@ export async function listen(server: {
   return address.port
 }
 
-export interface Stage extends Serving {
+export interface Stage extends Omit<Serving, 'reload'> {
+  /** Goes on with other settings; what is not given is as before. */
+  readonly reload: (env?: Readonly<Record<string, string>>) => Promise<void>
   readonly origin: string
   readonly port: number
   /** The log's lines, parsed. */
@@ -145,12 +147,16 @@ export async function startGateway(
     RATE_LIMIT: '1000000/1m',
     ...env,
   }
-  knowSettings(settings)
-  const read = readConfig(settings, {
-    readFile: (path) => readFileSync(path, 'utf8'),
-    now: Date.now(),
-  })
-  if ('problems' in read) throw new Error(JSON.stringify(read.problems))
+  const configOf = (changes: Readonly<Record<string, string>>): Config => {
+    const changed = { ...settings, ...changes }
+    knowSettings(changed)
+    const read = readConfig(changed, {
+      readFile: (path) => readFileSync(path, 'utf8'),
+      now: Date.now(),
+    })
+    if ('problems' in read) throw new Error(JSON.stringify(read.problems))
+    return read.config
+  }
   const lines: Record<string, unknown>[] = []
   const waiting = new Set<() => void>()
   const log = createLog('trace', {
@@ -160,12 +166,13 @@ export async function startGateway(
       for (const check of waiting) check()
     },
   })
-  const serving = await serve(read.config, log, options)
+  const serving = await serve(configOf({}), log, options)
   t.teardown(() => serving.close())
   const origin = serving.addresses[0] ?? ''
   const access = () => lines.filter((line) => line['event'] === 'access')
   return {
     ...serving,
+    reload: (changes = {}) => serving.reload(configOf(changes)),
     origin,
     port: Number(new URL(origin).port),
     lines,
