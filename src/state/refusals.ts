@@ -12,11 +12,40 @@ export interface Refusals {
   readonly count: (ip: string, now: number) => number
 }
 
+/** What was counted, by network; an address's window ends at `end`. */
+export type Counts = Map<string, Count>
+
+interface Count {
+  refusals: number
+  /** ms since the epoch */
+  end: number
+}
+
+/** Tells the others of one more of a network's refusals, the `refusals`th known here. */
+export type Share = (network: string, refusals: number, window: number) => Promise<Shared | null>
+
+/** What all have counted together, and for how many ms that holds. */
+export interface Shared {
+  readonly refusals: number
+  readonly left: number
+}
+
 /** Attackers have many addresses: the oldest counts go first. */
 const mostAddresses = 50_000
 
-export function createRefusals({ count: limit, window }: Rate): Refusals {
-  const counts = new Map<string, { refusals: number; readonly end: number }>()
+/** Counts at once, by what is known here; what others have counted is known an answer later. */
+export function createRefusals(
+  { count: limit, window }: Rate,
+  counts: Counts = new Map(),
+  share: Share | null = null,
+): Refusals {
+  async function tell(share: Share, network: string, entry: Count, now: number): Promise<void> {
+    const shared = await share(network, entry.refusals, window)
+    if (shared === null) return
+    entry.refusals = Math.max(entry.refusals, shared.refusals)
+    entry.end = now + Math.min(shared.left, window)
+  }
+
   return {
     count(ip, now) {
       const network = networkOf(ip)
@@ -29,6 +58,8 @@ export function createRefusals({ count: limit, window }: Rate): Refusals {
         counts.set(network, entry)
       }
       entry.refusals += 1
+      // Past the rate nothing is told: a flood ends here.
+      if (share !== null && entry.refusals <= limit) void tell(share, network, entry, now)
       return entry.refusals > limit ? entry.end - now : 0
     },
   }

@@ -60,7 +60,7 @@ t.test('a logout ends what was opened before it', (t) => {
 t.test('what is over is forgotten', (t) => {
   const forward = stopClock(t)
   const revocations = createRevocations()
-  const end = (id: string): void =>
+  const end = (id: string): unknown =>
     revocations.add({
       ...nobody,
       userId: id,

@@ -1,0 +1,73 @@
+import type { Logger } from 'pino'
+import { after, connectRedis, type RedisConnection, type RedisState } from './redis.ts'
+import { type Counts, createRefusals, type Rate, type Refusals } from './refusals.ts'
+import { type Carrier, createRevocationStream } from './revocation-stream.ts'
+import { createRevocations, type Revocation, type Revocations } from './revocations.ts'
+import { shareRefusals } from './shared-refusals.ts'
+import { createUsedTokens, type UsedTokens } from './used-tokens.ts'
+
+/** What outlives a gateway, and what its replicas share. */
+export interface State {
+  /** A revocation holds here at once, and for the others as soon as they hear of it. */
+  readonly revocations: Revocations
+  readonly usedTokens: UsedTokens
+  /** All views of one count: gateways before and after a reload may have different rates. */
+  readonly refusals: (rate: Rate) => Refusals
+  /** How far a revocation made now reaches. */
+  readonly scope: () => 'process' | 'workers' | 'replicas'
+  /** null where nothing is shared. */
+  readonly redis: () => RedisState | null
+  /** Hears of every revocation, own and foreign, until what it returns is called. */
+  readonly onRevoked: (listener: (revocation: Revocation) => void) => () => void
+  /** Tells the others what they don't know yet, where that takes no longer than a second. */
+  readonly close: () => Promise<void>
+}
+
+/** For how long a start waits to hear what was revoked before it, in ms. */
+const patience = 1000
+
+/** Keeps state in memory, and, with a Redis URL, shares it; resolves once what is shared is known. */
+export async function createState(
+  { redisUrl }: { readonly redisUrl: string | null },
+  log: Logger,
+): Promise<State> {
+  const known = createRevocations()
+  const listeners = new Set<(revocation: Revocation) => void>()
+  const counts: Counts = new Map()
+  const hear = (revocation: Revocation): Revocation | null => {
+    const news = known.add(revocation)
+    if (news !== null) for (const listener of listeners) listener(news)
+    return news
+  }
+  const usedTokens = createUsedTokens(() => redis)
+  const stream = createRevocationStream(known.all, hear)
+  const redis: RedisConnection | null =
+    redisUrl === null
+      ? null
+      : connectRedis(new URL(redisUrl), log, async (client, fresh) => {
+          await stream.round(client, fresh)
+          if (fresh) await usedTokens.tell(client)
+        })
+  const carrier: Carrier | null = redis === null ? null : stream
+  const share = redis === null ? null : shareRefusals(redis)
+  if (redis !== null) await Promise.race([redis.known, after(patience)])
+
+  return {
+    revocations: {
+      add(revocation) {
+        const news = hear(revocation)
+        if (news !== null) carrier?.publish(news)
+      },
+      has: known.has,
+    },
+    usedTokens,
+    refusals: (rate) => createRefusals(rate, counts, share),
+    scope: () => (redis?.state().up ? 'replicas' : 'process'),
+    redis: () => redis?.state() ?? null,
+    onRevoked(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    close: async () => redis?.close(),
+  }
+}

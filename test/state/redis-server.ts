@@ -1,0 +1,113 @@
+// A real Redis that can be stopped, emptied and halted, and what two replicas need beside it.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Redis } from 'ioredis'
+import { createLog } from '../../src/observe/log.ts'
+import { createState, type State } from '../../src/state/state.ts'
+import { missingPackage } from '../browser/executable.ts'
+import { pour } from '../sinks.ts'
+import { listen } from '../stage.ts'
+
+/** Why there is nothing to test with, or false. In CI the tests fail of it. */
+export const redisMissing = missingPackage('/usr/bin/redis-server', 'redis-server')
+
+interface Scope {
+  teardown(done: () => unknown): void
+}
+
+export interface RedisServer {
+  readonly port: number
+  readonly url: string
+  /** An operator's own connection. */
+  readonly client: Redis
+  /** Kills it; it has kept nothing when it starts again. */
+  readonly stop: () => Promise<void>
+  readonly start: () => Promise<void>
+  /** SIGSTOP: connections stay, and nothing is answered on them. SIGCONT ends that. */
+  readonly signal: (signal: 'SIGSTOP' | 'SIGCONT') => void
+}
+
+export async function startRedis(t: Scope, args: readonly string[] = []): Promise<RedisServer> {
+  const dir = mkdtempSync(join(tmpdir(), 'redis-'))
+  const port = await freePort()
+  let stop = async (): Promise<void> => {}
+  let signal = (_: NodeJS.Signals): void => {}
+  async function start(): Promise<void> {
+    const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '']
+    const child = spawn('redis-server', [...own, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const exit = once(child, 'exit')
+    stop = async () => {
+      child.kill('SIGKILL')
+      await exit
+    }
+    signal = (name) => child.kill(name)
+    for await (const line of createInterface({ input: child.stdout })) {
+      if (line.includes('Ready to accept connections')) break
+    }
+    child.stdout.resume()
+  }
+  await start()
+  const client = new Redis({ port, protocol: 2, retryStrategy: () => 50 })
+  client.on('error', () => {})
+  t.teardown(async () => {
+    client.disconnect()
+    await stop()
+    rmSync(dir, { recursive: true })
+  })
+  const url = `redis://127.0.0.1:${port}`
+  return { port, url, client, start, stop: () => stop(), signal: (name) => signal(name) }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  const port = await listen(server)
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+export interface Replica extends State {
+  /** The log's lines about Redis, parsed. */
+  readonly lines: readonly Record<string, unknown>[]
+  /** Resolves when the log's latest line about Redis says so. */
+  readonly is: (state: 'up' | 'down') => Promise<void>
+}
+
+/** The state of one replica, as it is once it has started. */
+export async function startReplica(t: Scope, redisUrl: string | null): Promise<Replica> {
+  const lines: Record<string, unknown>[] = []
+  const waiting = new Set<() => void>()
+  const log = createLog('trace', {
+    write(line) {
+      pour('log', line)
+      lines.push(JSON.parse(line))
+      for (const check of waiting) check()
+    },
+  })
+  const state = await createState({ redisUrl }, log)
+  t.teardown(() => state.close())
+  return {
+    ...state,
+    lines,
+    is: (expected) =>
+      new Promise((resolve) => {
+        const check = (): void => {
+          if (lines.at(-1)?.['state'] !== expected) return
+          waiting.delete(check)
+          resolve()
+        }
+        waiting.add(check)
+        check()
+      }),
+  }
+}
+
+/** Resolves once all that a replica had asked of Redis is answered: answers come in order. */
+export async function answered(replica: State): Promise<void> {
+  await replica.usedTokens.use(`asked-${Math.random()}`, Date.now())
+  await new Promise(setImmediate)
+}

@@ -1,0 +1,197 @@
+import t from 'tap'
+import { openSession, type Session } from '../../src/access/session.ts'
+import type { Revocation } from '../../src/state/revocations.ts'
+import type { State } from '../../src/state/state.ts'
+import { createGate, ids } from '../stage.ts'
+import { answered, redisMissing, startRedis, startReplica } from './redis-server.ts'
+
+const gate = await createGate()
+const hour = 3_600_000
+const rate = { count: 3, window: hour }
+const always = Number.POSITIVE_INFINITY
+
+function session(userId: string, at = Date.now()): Session {
+  const [key] = gate.keys
+  if (key === undefined) throw new Error('no key')
+  return openSession(key, { ...ids, userId }, null, gate.sessions, at)
+}
+
+function revocation(userId: string, before = always): Revocation {
+  return { contactCenter: null, userId, sessionId: null, before, until: Date.now() + hour }
+}
+
+function isRevoked(state: State, userId: string): boolean {
+  return state.revocations.has(session(userId), Date.now())
+}
+
+/** The next revocation that a replica hears of. */
+function heard(state: State): Promise<Revocation> {
+  return new Promise((resolve) => {
+    const stop = state.onRevoked((revocation) => {
+      stop()
+      resolve(revocation)
+    })
+  })
+}
+
+t.test('what one replica revokes is revoked at the other', { skip: redisMissing }, async (t) => {
+  const redis = await startRedis(t)
+  const [a, b] = [await startReplica(t, redis.url), await startReplica(t, redis.url)]
+  t.equal(a.scope(), 'replicas')
+  t.match(a.redis(), { up: true, since: Number })
+
+  const hears = heard(b)
+  const told = revocation('agent-1')
+  a.revocations.add(told)
+  t.ok(isRevoked(a, 'agent-1'), 'at once here')
+  t.same(await hears, told, 'word for word there')
+  t.ok(isRevoked(b, 'agent-1'))
+  t.notOk(isRevoked(b, 'agent-2'), 'and nobody else')
+
+  const hearsLogout = heard(a)
+  const now = Date.now()
+  b.revocations.add(revocation('agent-2', now))
+  t.match(await hearsLogout, { userId: 'agent-2', before: now }, 'and the other way round')
+  t.ok(a.revocations.has(session('agent-2', now - 1), now))
+  t.notOk(a.revocations.has(session('agent-2', now), now), 'a later link opens it again')
+
+  const late = await startReplica(t, redis.url)
+  t.ok(isRevoked(late, 'agent-1'), 'a replica that starts later knows it from its start')
+
+  await redis.client.flushall()
+  const another = revocation('agent-3')
+  const hearsAnother = heard(b)
+  a.revocations.add(another)
+  t.same(await hearsAnother, another, 'and what comes after its loss is heard')
+  const last = await startReplica(t, redis.url)
+  t.same(
+    ['agent-1', 'agent-2', 'agent-3'].map((id) => last.revocations.has(session(id, now - 1), now)),
+    [true, true, true],
+    'a server that lost all of it is told again',
+  )
+})
+
+t.test('a listener that left hears nothing', async (t) => {
+  const alone = await startReplica(t, null)
+  const heard: string[] = []
+  const stop = alone.onRevoked(({ userId }) => heard.push(String(userId)))
+  const first = revocation('agent-1')
+  alone.revocations.add(first)
+  alone.revocations.add(first)
+  stop()
+  alone.revocations.add(revocation('agent-2'))
+  t.same(heard, ['agent-1'], 'and what is no news is not told twice')
+  t.equal(alone.scope(), 'process')
+  t.equal(alone.redis(), null)
+})
+
+t.test(
+  'a token that was used at one replica is used at the other',
+  { skip: redisMissing },
+  async (t) => {
+    const redis = await startRedis(t)
+    const [a, b] = [await startReplica(t, redis.url), await startReplica(t, redis.url)]
+    const soon = Date.now() + 60_000
+    for (const [name, until] of [
+      ['a token that ends', soon],
+      ['one that never does', null],
+      ['one whose end is far', Number.MAX_VALUE],
+      ['one that is over at this clock', Date.now() - 60_000],
+    ] as const) {
+      t.equal(await a.usedTokens.use(name, until), 'first', name)
+      t.equal(await b.usedTokens.use(name, until), 'used', `${name}: at the other`)
+      t.equal(await a.usedTokens.use(name, until), 'used', `${name}: where it was`)
+    }
+    const left = await redis.client.pttl('copilot-gateway:used:a token that ends')
+    t.ok(
+      left > 3_600_000 && left <= 3_660_000,
+      'kept as long as a clock an hour behind would take it',
+    )
+
+    const uses = await Promise.all(
+      [a, b, a, b].map(({ usedTokens }) => usedTokens.use('at once', soon)),
+    )
+    t.same(uses.sort(), ['first', 'used', 'used', 'used'], 'one of those who ask at once is first')
+  },
+)
+
+t.test('a replica that shares nothing knows what it used', async (t) => {
+  const alone = await startReplica(t, null)
+  const use = () => alone.usedTokens.use('once', null)
+  t.same(await Promise.all([use(), use()]), ['first', 'used'])
+})
+
+t.test('refusals at one replica count at the other', { skip: redisMissing }, async (t) => {
+  const redis = await startRedis(t)
+  const [a, b] = [await startReplica(t, redis.url), await startReplica(t, redis.url)]
+  const now = Date.now()
+  const ip = '192.0.2.1'
+  for (let i = 0; i < 3; i += 1) t.equal(a.refusals(rate).count(ip, now), 0)
+  await answered(a)
+  t.equal(b.refusals(rate).count(ip, now), 0, 'the first is answered before the others are asked')
+  await answered(b)
+  const wait = b.refusals(rate).count(ip, now)
+  t.ok(wait > 0 && wait <= hour, 'from then on it is past the rate')
+  t.equal(b.refusals({ count: 10, window: hour }).count(ip, now), 0, 'unless the rate has changed')
+  await answered(b)
+
+  const key = `copilot-gateway:refusals:${ip}`
+  const before = await redis.client.get(key)
+  for (let i = 0; i < 100; i += 1) b.refusals(rate).count(ip, now)
+  await answered(b)
+  t.equal(await redis.client.get(key), before, 'a flood is not told to Redis')
+
+  await redis.client.persist(key)
+  b.refusals({ count: 1000, window: 1000 }).count(ip, now)
+  await answered(b)
+  t.ok((await redis.client.pttl(key)) > 0, 'no count is for ever')
+})
+
+t.test('what is shared holds when Redis comes back empty', { skip: redisMissing }, async (t) => {
+  const redis = await startRedis(t)
+  const [a, b] = [await startReplica(t, redis.url), await startReplica(t, redis.url)]
+  const now = Date.now()
+  const hears = heard(b)
+  a.revocations.add(revocation('before'))
+  await hears
+  t.equal(await a.usedTokens.use('token', null), 'first')
+  for (let i = 0; i < 3; i += 1) a.refusals(rate).count('192.0.2.1', now)
+
+  await redis.stop()
+  await Promise.all([a.is('down'), b.is('down')])
+  t.ok(isRevoked(b, 'before'), 'what is known holds')
+  t.match(b.redis(), { up: false })
+  t.equal(b.scope(), 'process')
+  t.equal(await b.usedTokens.use('another', null), 'unreachable', 'no token is let in')
+  t.equal(await a.usedTokens.use('token', null), 'used')
+  t.equal(b.refusals(rate).count('192.0.2.2', now), 0, 'refusals are counted here')
+  for (let i = 0; i < 2; i += 1) b.refusals(rate).count('192.0.2.2', now)
+  t.ok(b.refusals(rate).count('192.0.2.2', now))
+  a.revocations.add(revocation('meanwhile'))
+  a.revocations.add(revocation('meanwhile'))
+  t.notOk(isRevoked(b, 'meanwhile'))
+
+  const hearsLater = heard(b)
+  await redis.start()
+  t.match(await hearsLater, { userId: 'meanwhile' }, 'what was revoked meanwhile is told')
+  await Promise.all([a.is('up'), b.is('up')])
+  t.equal(await b.usedTokens.use('token', null), 'used', 'a used token stays used')
+  t.equal(await b.usedTokens.use('another', null), 'first', 'one that was refused is not used')
+  a.refusals({ count: 10, window: hour }).count('192.0.2.1', now)
+  await answered(a)
+  b.refusals(rate).count('192.0.2.1', now)
+  await answered(b)
+  t.ok(b.refusals(rate).count('192.0.2.1', now), 'what was counted counts')
+
+  const late = await startReplica(t, redis.url)
+  t.same(
+    ['before', 'meanwhile', 'agent-1'].map((id) => isRevoked(late, id)),
+    [true, true, false],
+    'a new replica is told all',
+  )
+  t.same(
+    a.lines.map(({ event, state }) => [event, state]),
+    ['up', 'down', 'up'].map((state) => ['redis', state]),
+    'the log has a line a change',
+  )
+})
