@@ -36,22 +36,37 @@ export type Ending =
   | 'message-too-large'
   | 'protocol-error'
 
+/** An audit event as it is logged, with who asked. */
+export interface AuditLine extends AuditEvent {
+  readonly event: 'access'
+  readonly contactCenter?: string
+  readonly userId?: string
+  readonly sessionId?: string
+  readonly requestId: string
+  readonly ip: string
+  readonly durationMs: number
+}
+
 /** Writes an audit line. `since` is ms since the epoch. */
 export type Audit = (event: AuditEvent, client: Client, subject: Subject, since: number) => void
 
-export function createAudit(log: Logger): Audit {
+/** `observe` gets every line that is written, whatever the log's level. */
+export function createAudit(log: Logger, observe: (line: AuditLine) => void = () => {}): Audit {
   return (event, client, subject, since) => {
-    log.info({
+    const { contactCenter, userId, sessionId } = subject
+    const line: AuditLine = {
       event: 'access',
       ...event,
-      path: event.path === undefined ? undefined : withoutLink(event.path),
-      contactCenter: subject.contactCenter ?? undefined,
-      userId: subject.userId ?? undefined,
-      sessionId: subject.sessionId ?? undefined,
+      ...(event.path === undefined ? {} : { path: withoutLink(event.path) }),
+      ...(contactCenter === null ? {} : { contactCenter }),
+      ...(userId === null ? {} : { userId }),
+      ...(sessionId === null ? {} : { sessionId }),
       requestId: client.requestId,
       ip: client.ip,
       durationMs: Date.now() - since,
-    })
+    }
+    log.info(line)
+    observe(line)
   }
 }
 

@@ -1,0 +1,214 @@
+import type { IncomingMessage, Server } from 'node:http'
+import { STATUS_CODES } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import { addressOf } from '../client.ts'
+import type { Overview, Scope } from '../observe/overview.ts'
+import { createRefusals } from '../state/refusals.ts'
+import type { Revoked } from '../state/revocations.ts'
+import { createEvents } from './events.ts'
+import { readDashboard } from './files.ts'
+import { type Access, createGuard, type Denied } from './guard.ts'
+import { Invalid, isMalformed, readParameters } from './parameters.ts'
+import { readRevocation } from './revocation.ts'
+
+export interface AdminSettings {
+  readonly host: string
+  readonly port: number
+  /** null: whoever may connect may read. */
+  readonly token: string | null
+}
+
+/** What the admin listener asks of the processes that serve. */
+export interface Sources {
+  readonly overview: Overview
+  /** Ends sessions, and resolves to how far that reaches once it is done. */
+  readonly revoke: (revoked: Revoked) => Promise<Scope>
+  /** Where the dashboard's files are; beside this file unless said. */
+  readonly dashboard?: string
+}
+
+export interface Admin {
+  /** Where it listens, as an origin. */
+  readonly address: string
+  /** Ends event streams and connections, and is done. */
+  readonly close: () => Promise<void>
+}
+
+const most = { connections: 200, listed: 1000, listedByDefault: 100 }
+/** Tokens that were not it, by address, of which past the rate each is logged no more and waits, in ms. */
+const guesses = { count: 10, window: 60_000, delay: 1000 }
+
+const securityHeaders = {
+  'content-security-policy': [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "connect-src 'self'",
+    "img-src 'self' data:",
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join('; '),
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+  'cache-control': 'no-store',
+}
+
+/** Opens the admin listener; rejects where the address can't be had. */
+export async function createAdmin(
+  { host, port, token }: AdminSettings,
+  { overview, revoke, dashboard }: Sources,
+  log: Logger,
+): Promise<Admin> {
+  const guard = createGuard(host, token)
+  const failures = createRefusals(guesses)
+  const events = createEvents(overview)
+  const app = fastify({
+    logger: false,
+    // What is no HTTP or comes too slowly is Node's to answer: nobody but operators gets this far.
+    connectionTimeout: 0,
+    requestTimeout: 10_000,
+    keepAliveTimeout: 75_000,
+    bodyLimit: 1,
+    forceCloseConnections: true,
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 1000, maxHeaderSize: 32 * 1024 },
+    // The router's own view of a target that is malformed.
+    frameworkErrors: (_, request, reply) =>
+      void admit(request, reply, () => malformed(request, reply)),
+    routerOptions: { maxParamLength: 32 * 1024 },
+  })
+  app.server.maxConnections = most.connections
+  app.addHook('onRequest', (request, reply, next) => void admit(request, reply, next))
+  app.setNotFoundHandler((_, reply) => problem(reply, 404))
+  app.setErrorHandler((error, _, reply) => {
+    const status = error instanceof Error ? Number(Reflect.get(error, 'statusCode') ?? 500) : 500
+    if (status >= 500) log.error({ event: 'internal-error', err: error })
+    problem(reply, status)
+  })
+
+  app.get('/healthz', () => ({ status: 'ok' }))
+  app.get('/readyz', async (_, reply) => {
+    await overview.upstreamsKnown()
+    const { draining, ready, redis, upstreams } = await overview.status()
+    if (draining) return reply.code(503).send({ status: 'draining' })
+    if (!ready) {
+      const unreachable = upstreams
+        .filter(({ up }) => up !== true)
+        .map(({ name, error }) => ({ name, error }))
+      return reply.code(503).send({ status: 'upstream-unreachable', upstreams: unreachable })
+    }
+    return redis?.up === false ? { status: 'degraded', redis: 'unreachable' } : { status: 'ready' }
+  })
+  app.get('/metrics', async (_, reply) => {
+    reply.type('text/plain; version=0.0.4; charset=utf-8')
+    return overview.metrics()
+  })
+  app.get('/events', (request, reply) => {
+    reply.hijack()
+    for (const [name, value] of Object.entries(securityHeaders)) reply.raw.setHeader(name, value)
+    if (request.method === 'HEAD') {
+      reply.raw.writeHead(200, { 'Content-Type': 'text/event-stream' }).end()
+    } else if (!events.send(reply.raw)) {
+      const body = JSON.stringify(problemOf(503, { detail: 'Too many are reading.' }))
+      reply.raw.writeHead(503, { 'Content-Type': 'application/problem+json', 'Retry-After': '30' })
+      reply.raw.end(body)
+    }
+  })
+  app.get('/sessions', async (request, reply) => {
+    const values = readParameters(request.url.split('?')[1] ?? '', ['search', 'limit'])
+    if (values instanceof Invalid) return problem(reply, 400, values)
+    const limit = values.get('limit') ?? String(most.listedByDefault)
+    if (!/^[1-9]\d{0,3}$/.test(limit) || Number(limit) > most.listed) {
+      return problem(reply, 400, { field: 'limit', detail: `must be 1 to ${most.listed}` })
+    }
+    const { scope } = await overview.status()
+    return { scope, ...(await overview.sessions(values.get('search') ?? '', Number(limit))) }
+  })
+  for (const url of ['/sessions', '/sessions/*']) {
+    app.delete(url, async (request, reply) => {
+      const { contactCenters } = await overview.status()
+      const names = contactCenters.map(({ name }) => name)
+      const revoked = readRevocation(request.url, names)
+      if (revoked instanceof Invalid) return problem(reply, 400, revoked)
+      const scope = await revoke(revoked)
+      overview.revoked(revoked)
+      log.info({ event: 'revocation', scope, ...revoked, ip: addressOf(request.raw.socket) })
+      return { scope, revoked }
+    })
+  }
+  for (const [path, { type, body }] of readDashboard(dashboard)) {
+    app.get(path, (_, reply) => reply.type(type).send(body))
+  }
+
+  await app.listen({ host, port })
+  return {
+    address: originOf(app.server),
+    async close() {
+      await events.close()
+      await app.close()
+    },
+  }
+
+  /** Goes on with a request that may be answered. */
+  async function admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    next: () => void,
+  ): Promise<void> {
+    reply.headers(securityHeaders)
+    const denied = guard(request.raw, accessTo(request.raw))
+    if (denied === null) return next()
+    await tellOf(denied, request.raw)
+    if (denied.status === 401) {
+      reply.header('www-authenticate', 'Bearer realm="copilot-gateway admin"')
+    }
+    problem(reply, denied.status, { detail: denied.detail })
+  }
+
+  /** Who guesses tokens is seen, and slow. */
+  async function tellOf({ status, detail }: Denied, request: IncomingMessage): Promise<void> {
+    const ip = addressOf(request.socket)
+    const isOver = failures.count(ip, Date.now()) > 0
+    if (!isOver) log.warn({ event: 'admin', status, detail, method: request.method, ip })
+    else if (status === 401) await delay(guesses.delay, undefined, { ref: false })
+  }
+}
+
+function accessTo({ method = '', url = '' }: IncomingMessage): Access {
+  const [path = ''] = url.split('?', 1)
+  if (method !== 'GET' && method !== 'HEAD') return 'change'
+  const isOpen = path === '/' || path === '/healthz' || path === '/readyz'
+  return isOpen || path.startsWith('/assets/') ? 'open' : 'read'
+}
+
+function malformed({ url }: FastifyRequest, reply: FastifyReply): void {
+  const field = url.startsWith('/sessions/') ? { field: 'sessionId' } : {}
+  problem(reply, 400, { ...field, detail: isMalformed })
+}
+
+interface Said {
+  readonly field?: string
+  readonly detail: string
+}
+
+/** RFC 9457 */
+function problem(reply: FastifyReply, status: number, said?: Said): FastifyReply {
+  return reply
+    .code(status)
+    .type('application/problem+json')
+    .send(JSON.stringify(problemOf(status, said)))
+}
+
+function problemOf(status: number, said?: Said): Readonly<Record<string, unknown>> {
+  return { type: 'about:blank', title: STATUS_CODES[status] ?? '', status, ...said }
+}
+
+function originOf(server: Server): string {
+  const address = server.address()
+  if (address === null || typeof address === 'string') return ''
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return `http://${host}:${address.port}`
+}
