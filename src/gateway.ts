@@ -22,6 +22,7 @@ import { createRewriter } from './forward/rewrite.ts'
 import { createUpstream, hostFor } from './forward/upstream.ts'
 import { createKeyring, type PublishedKeys } from './keyring.ts'
 import type { Audit } from './observe/audit.ts'
+import type { Observations } from './observe/observations.ts'
 import { addOwnPages } from './own-pages.ts'
 import { countsAsRefusal, refusal } from './refusal.ts'
 import type { Config } from './settings/config.ts'
@@ -44,10 +45,9 @@ export interface Shared {
   readonly refusals: Refusals
   readonly audit: Audit
   readonly publishedKeys: PublishedKeys
-  /** Ends sessions before their time. `before`: when the last of them was opened, in ms since the epoch. */
-  readonly revoke: (revoked: Revoked, before: number) => void
-  /** A key has verified a token. */
-  readonly onKeyUsed: (keyId: string) => void
+  /** A browser has logged out. `before`: when its session was opened at the latest, in ms since the epoch. */
+  readonly logOut: (revoked: Revoked, before: number) => void
+  readonly observations: Pick<Observations, 'seen' | 'tokenVerified'>
 }
 
 /** A gateway without a listener: requests and upgrades come in, and nothing in it ever changes. */
@@ -156,7 +156,7 @@ export async function createGateway(
     onRenewed: (session) => open.renew(session),
     // A link that is opened later opens a session of its own.
     onLoggedOut: ({ contactCenter, userId, sessionId }, before) =>
-      shared.revoke({ contactCenter, userId, sessionId }, before),
+      shared.logOut({ contactCenter, userId, sessionId }, before),
   })
   const proxy = {
     undici: upstream.dispatcher,
@@ -246,7 +246,9 @@ export async function createGateway(
     const decided = decide(facts, gate, Date.now())
     const isOver = decided.allow && decided.isNew && pressure()
     const decision: Decision = isOver ? { ...decided, allow: false, reason: 'overloaded' } : decided
-    if (decision.keyId !== null) shared.onKeyUsed(decision.keyId)
+    const key = decision.keyId === null ? null : keyring.key(decision.keyId)
+    if (key !== null) shared.observations.tokenVerified(key.contactCenter.name, key)
+    if (decision.allow && decision.session !== null) shared.observations.seen(decision.session)
     const origin = own.includes(reached) ? reached : (own[0] ?? reached)
     const exchange = new Exchange(carrier, request, response, upgrade, {
       decision,

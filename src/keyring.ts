@@ -20,7 +20,7 @@ export async function createKeyring(
   { contactCenters, sessionSecrets, upstreamSecret, forwardAuth }: Settings,
   publishedKeys: PublishedKeys = () => [],
 ): Promise<Keyring> {
-  const keys: Key[] = []
+  const byName = new Map<string, readonly Key[]>()
   const byKid = new Map<string, Key[]>()
   const byUrlToken = new Map<string, Key[]>()
   const owners = new Map<string, string>()
@@ -35,7 +35,9 @@ export async function createKeyring(
       const sessions = await createSessionKey(app, secret, name, '')
       const tokens = await createCodec(app, secret, ['HS256'])
       upstreamSigners.set(name, upstreamSigners.get(name) ?? tokens)
-      made.push(keyOf(contactCenter, sessions, ['HS256'], tokens))
+      const label = String(made.length + 1)
+      const named = { label, kind: 'secret' } as const
+      made.push({ ...keyOf(contactCenter, sessions, ['HS256'], tokens), ...named })
       sessionKeys.set(sessions.id, sessions)
       gather(byKid, name, made.slice(-1))
     }
@@ -51,10 +53,11 @@ export async function createKeyring(
       const algorithms = algorithmsOf(key)
       if (newest === null || algorithms.length === 0) continue
       const tokens = await createCodec(app, { public: pem(key) }, algorithms)
-      made.push(keyOf(contactCenter, newest, algorithms, tokens))
+      const named = { label: kid, kind: 'public key' } as const
+      made.push({ ...keyOf(contactCenter, newest, algorithms, tokens), ...named })
       gather(byKid, kid, made.slice(-1))
     }
-    keys.push(...made)
+    byName.set(name, made)
     if (urlTokens === null) ofAnyLink.push(...made)
     for (const urlToken of urlTokens ?? []) {
       gather(byUrlToken, urlToken, made)
@@ -65,9 +68,12 @@ export async function createKeyring(
   }
   const upstreamSigner = upstreamSecret === null ? null : await createCodec(app, upstreamSecret)
 
+  const byId = new Map([...byName.values()].flat().map((key) => [key.id, key]))
+
   return {
     contactCenters: new Map(contactCenters.map((one) => [one.name, one])),
-    keys,
+    keysOf: (name) => byName.get(name) ?? [],
+    key: (id) => byId.get(id) ?? null,
     candidates: (kid, urlToken) =>
       (typeof kid === 'string' ? byKid.get(kid) : undefined) ??
       (urlToken === null ? undefined : byUrlToken.get(urlToken)) ??
@@ -99,7 +105,7 @@ function keyOf(
   sessions: SessionKey,
   algorithms: readonly string[],
   { verify }: Codec,
-): Key {
+): Omit<Key, 'label' | 'kind'> {
   return { id: sessions.id, contactCenter, algorithms, verifyToken: verify, sessions }
 }
 

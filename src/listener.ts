@@ -29,6 +29,7 @@ export function createListener(
   config: Config,
   log: Logger,
   probeDelay: number,
+  onHandshakeFailed: () => void,
 ): Server | Http2SecureServer {
   const { tls, headersTimeout } = config.listener
   const http1 = {
@@ -56,7 +57,7 @@ export function createListener(
   })
   // The options are read for HTTP/1 servers only.
   Object.assign(server, { headersTimeout, requestTimeout: 0, keepAliveTimeout })
-  logHandshakes(server, createRefusals(config.rateLimit), log)
+  logHandshakes(server, createRefusals(config.rateLimit), log, onHandshakeFailed)
   endIdleSessions(server, headersTimeout)
   return server
 }
@@ -88,7 +89,12 @@ function clientCertificates({ clientCa }: Tls): {
 }
 
 /** A handshake that fails is ended and, up to a rate, logged. */
-function logHandshakes(server: Http2SecureServer, failures: Refusals, log: Logger): void {
+function logHandshakes(
+  server: Http2SecureServer,
+  failures: Refusals,
+  log: Logger,
+  onFailed: () => void,
+): void {
   // Node hands it on as a clientError, but there is no TLS that an answer could be sent over.
   server.removeAllListeners('tlsClientError')
   server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
@@ -96,7 +102,9 @@ function logHandshakes(server: Http2SecureServer, failures: Refusals, log: Logge
     socket.destroy()
     const code = errorCode(error)
     // Who leaves has been refused nothing: health checks connect and go.
-    if (code === 'ECONNRESET' || failures.count(ip, Date.now())) return
+    if (code === 'ECONNRESET') return
+    onFailed()
+    if (failures.count(ip, Date.now())) return
     log.info({ event: 'tls-error', code, ip })
   })
 }

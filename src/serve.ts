@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Http2SecureServer, Http2Session } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
@@ -10,23 +11,38 @@ import { OpenExchanges } from './forward/open.ts'
 import { createGateway, type Gateway, type Shared } from './gateway.ts'
 import { createListener, renewListener } from './listener.ts'
 import { createAudit } from './observe/audit.ts'
+import { createObservations, type Facts, type Observations } from './observe/observations.ts'
 import type { Config } from './settings/config.ts'
-import { createRefusals } from './state/refusals.ts'
-import { createRevocations, isRevokedBy, type Revoked } from './state/revocations.ts'
-import { createUsedTokens } from './state/used-tokens.ts'
+import { isRevokedBy, type Revocation, type Revoked } from './state/revocations.ts'
+import { createState, type State } from './state/state.ts'
 
-export interface Serving {
+export interface Serving extends Pick<Observations, 'report' | 'reloaded'> {
   /** Where the gateway listens, as origins. */
   readonly addresses: readonly string[]
-  /** Ends sessions before their time: those that are open within a second, later requests at once. */
+  /**
+   * Ends sessions before their time: those that are open within a second, later requests at once,
+   * until the last of them would have ended.
+   */
   readonly revoke: (revoked: Revoked) => void
+  /** Of the same kind, from another process of this gateway. */
+  readonly hearRevocation: (revocation: Revocation) => void
+  readonly onRevoked: State['onRevoked']
+  readonly scope: State['scope']
   /**
    * Puts a gateway with other settings in the place of the one that serves, which finishes what it is
    * at. Rejects, and nothing has changed, where that can't be.
    */
-  readonly reload: (config: Config) => Promise<void>
+  readonly reload: (config: Config, warnings?: readonly string[]) => Promise<void>
   /** Stops listening, ends what is under way within DRAIN_TIMEOUT, and is done. */
   readonly close: () => Promise<void>
+}
+
+export interface ServeOptions {
+  /** What is doubtful about the settings, for operators. */
+  readonly warnings?: readonly string[]
+  /** How many lines the log has lost. */
+  readonly linesDropped?: () => number
+  readonly probeDelay?: number
 }
 
 /**
@@ -39,31 +55,42 @@ const defaultProbeDelay = 60_000
 export async function serve(
   initial: Config,
   log: Logger,
-  { probeDelay = defaultProbeDelay }: { readonly probeDelay?: number } = {},
+  { probeDelay = defaultProbeDelay, linesDropped = () => 0, ...options }: ServeOptions = {},
 ): Promise<Serving> {
   let config = initial
+  let warnings = options.warnings ?? []
   /** The longest that any session of this process may last. */
   let longest = config.sessions.maxAge
   const open = new OpenExchanges()
-  const revocations = createRevocations()
-  const revoke = (revoked: Revoked, before = Number.POSITIVE_INFINITY): void => {
-    const revocation = { ...revoked, before, until: Date.now() + longest }
-    revocations.add(revocation)
+  const state = await createState(config, log)
+  const observations = createObservations(facts)
+  state.onRevoked((revocation) => {
     open.revoke((session) => isRevokedBy(revocation, session))
+    observations.revoked(revocation, false)
+  })
+  const revoke = (revoked: Revoked, before = Number.POSITIVE_INFINITY): void =>
+    state.revocations.add({ ...revoked, before, until: Date.now() + longest })
+  const channels = new Channels()
+  const audit = createAudit(log, observations.observe)
+  const build = (next: Config): Promise<Gateway> => {
+    const shared: Shared = {
+      open,
+      channels,
+      audit,
+      observations,
+      revocations: state.revocations,
+      usedTokens: state.usedTokens,
+      refusals: state.refusals(next.rateLimit),
+      publishedKeys: () => [],
+      logOut(revoked, before) {
+        observations.revoked(revoked, true)
+        revoke(revoked, before)
+      },
+    }
+    return createGateway(next, shared, log, probeDelay)
   }
-  const shared: Shared = {
-    open,
-    channels: new Channels(),
-    revocations,
-    usedTokens: createUsedTokens(),
-    refusals: createRefusals(config.rateLimit),
-    audit: createAudit(log),
-    publishedKeys: () => [],
-    revoke,
-    onKeyUsed: () => {},
-  }
-  let gateway = await createGateway(config, shared, log, probeDelay)
-  const server = createListener(config, log, probeDelay)
+  let gateway = await build(config)
+  const server = createListener(config, log, probeDelay, observations.handshakeFailed)
   const connections = track(server, () => gateway, config.listener.maxConnections)
   const { host, port } = config.listener
   try {
@@ -73,14 +100,20 @@ export async function serve(
     })
   } catch (error) {
     await gateway.close()
+    await state.close()
     throw error
   }
   const retiring = new Set<Promise<void>>()
   return {
     addresses: [originOf(server, config.listener.tls ? 'https' : 'http')],
+    report: observations.report,
+    reloaded: observations.reloaded,
     revoke: (revoked) => revoke(revoked),
-    async reload(next) {
-      const successor = await createGateway(next, shared, log, probeDelay)
+    hearRevocation: state.revocations.add,
+    onRevoked: state.onRevoked,
+    scope: state.scope,
+    async reload(next, doubts = []) {
+      const successor = await build(next)
       const clientCa = config.listener.tls?.clientCa
       try {
         renewListener(server, next)
@@ -91,6 +124,7 @@ export async function serve(
       const predecessor = gateway
       gateway = successor
       config = next
+      warnings = doubts
       longest = Math.max(longest, next.sessions.maxAge)
       connections.limit(next.listener.maxConnections)
       open.revokeStreams((session) => !successor.honours(session))
@@ -107,11 +141,34 @@ export async function serve(
       await Promise.all([gateway.close(), ...retiring])
       connections.destroy()
       await closed
+      await state.close()
     },
+  }
+
+  function facts(): Facts {
+    const cert = config.listener.tls?.cert
+    return {
+      enforcement: config.enforcement,
+      connections: connections.count(),
+      logLinesDropped: linesDropped(),
+      certificate:
+        cert === undefined ? null : { expires: new X509Certificate(cert).validToDate.getTime() },
+      redis: state.redis(),
+      warnings,
+      contactCenters: config.contactCenters.map((contactCenter) => ({
+        name: contactCenter.name,
+        enforcement: contactCenter.enforcement,
+        frameAncestors: contactCenter.frameAncestors,
+        urlTokens: contactCenter.urlTokens?.length ?? null,
+        jwks: null,
+        keys: gateway.keyring.keysOf(contactCenter.name),
+      })),
+    }
   }
 }
 
 interface Connections {
+  readonly count: () => number
   /** So many may be open. */
   readonly limit: (most: number) => void
   /** Ends all that are open: the idle ones now, the others with their answers. */
@@ -221,6 +278,7 @@ function track(
     }
   })
   return {
+    count: () => sockets.size,
     limit,
     renew() {
       for (const session of http2) session.close()

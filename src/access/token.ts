@@ -7,6 +7,9 @@ export interface Key {
   /** Tells keys apart, and nothing of them. */
   readonly id: string
   readonly contactCenter: ContactCenter
+  /** What operators know it by: of secrets their number, the newest first, of public keys their `kid`. */
+  readonly label: string
+  readonly kind: 'secret' | 'public key'
   readonly algorithms: readonly string[]
   /** The JWT's header and claims, if this key signed it with one of its algorithms; else null. */
   readonly verifyToken: (token: string) => Jwt | null
@@ -28,7 +31,9 @@ export interface SessionKey {
 export interface Keyring {
   /** By their names. */
   readonly contactCenters: ReadonlyMap<string, ContactCenter>
-  readonly keys: readonly Key[]
+  /** Of a contact center by its name, newest first. */
+  readonly keysOf: (contactCenter: string) => readonly Key[]
+  readonly key: (id: string) => Key | null
   /**
    * What may verify a token: the keys that its `kid` names, else those of the contact center whose
    * URLToken the link has, else those of all contact centers without URLTokens of their own.

@@ -179,8 +179,8 @@ export function createObservations(facts: () => Facts): Observations {
       }
       activity = createActivity()
       refusals = []
-      const ids = contactCenters.flatMap((one) => one.keys.map(({ id }) => id))
-      for (const id of keys.keys()) if (!ids.includes(id)) keys.delete(id)
+      const ids = new Set(contactCenters.flatMap((one) => one.keys.map(({ id }) => id)))
+      for (const id of keys.keys()) if (!ids.has(id)) keys.delete(id)
       if (!withMetrics) return { ...report, metrics: null }
       for (const { name, keys } of contactCenters) {
         for (const { label } of keys) verified.inc({ contact_center: name, key: label }, 0)
