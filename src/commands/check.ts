@@ -20,16 +20,26 @@ export function check(): 0 | 1 {
 
 /** The settings that mean more than their text says, or must not be shown. */
 function show(config: Config): Readonly<Record<string, string>> {
-  const { secrets, frameAncestors } = config.contactCenter
+  const { secrets = [], frameAncestors = [], urlTokens = null } = config.contactCenters[0] ?? {}
   // No fingerprint: whoever sees one can try out guesses at a weak secret.
-  const { apiToken } = config.upstream
-  const lengths = secrets.map((secret) => `${secret.length} bytes`).join(', ')
+  const characters = (text: string | null): string =>
+    text === null ? 'none' : `${text.length} characters`
   return {
     [settings.copilotUrl.name]: config.upstream.page.href,
     [settings.copilotApiUrl.name]: config.upstream.api.origin,
-    [settings.jwtSecret.name]: `${secrets.length} (${lengths})`,
-    [settings.copilotApiToken.name]: apiToken === null ? 'none' : `${apiToken.length} characters`,
+    [settings.jwtSecret.name]: lengths(secrets),
+    [settings.sessionSecret.name]: lengths(config.sessionSecrets) || 'derived',
+    [settings.copilotApiToken.name]: characters(config.upstream.apiToken),
+    [settings.adminToken.name]: characters(config.admin?.token ?? null),
+    [settings.redisUrl.name]: config.redisUrl === null ? 'none' : 'set',
+    [settings.urlTokens.name]: urlTokens === null ? 'any' : String(urlTokens.length),
     [settings.frameAncestors.name]: frameAncestors.join(' ') || "'none'",
+    [settings.workers.name]: String(config.workers),
     ...(config.publicOrigins && { [settings.publicUrl.name]: config.publicOrigins.join(' ') }),
   }
+}
+
+function lengths(secrets: readonly Buffer[]): string {
+  const each = secrets.map(({ length }) => `${length} bytes`).join(', ')
+  return secrets.length === 0 ? '' : `${secrets.length} (${each})`
 }

@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { createSecureContext } from 'node:tls'
 import type { LevelWithSilent } from 'pino'
 import type { PublicPaths } from '../access/paths.ts'
@@ -120,8 +121,12 @@ export function readConfig(
     frameAncestors: read(settings.frameAncestors),
     host: read(settings.host),
     port: read(settings.port),
+    adminHost: read(settings.adminHost),
+    adminPort: read(settings.adminPort),
     requireExp: read(settings.requireExp),
     clockTolerance: read(settings.clockTolerance),
+    oneTimeTokens: read(settings.oneTimeTokens),
+    enforcement: read(settings.enforcement),
     sessionMaxAge: read(settings.sessionMaxAge),
     outliveToken: read(settings.sessionOutlivesToken),
     forwardAuth: read(settings.forwardAuth),
@@ -133,10 +138,17 @@ export function readConfig(
     headersTimeout: read(settings.headersTimeout),
     idleTimeout: read(settings.idleTimeout),
     upstreamTimeout: read(settings.upstreamTimeout),
+    drainDelay: read(settings.drainDelay),
     drainTimeout: read(settings.drainTimeout),
+    workers: read(settings.workers),
     logLevel: read(settings.logLevel),
   }
-  const { page, host, port } = needed
+  const { page, host, port, adminHost, adminPort, oneTimeTokens, enforcement } = needed
+  const sessionSecrets = read(settings.sessionSecret) ?? []
+  const urlTokens = read(settings.urlTokens)
+  const adminToken = read(settings.adminToken)
+  const redisUrl = read(settings.redisUrl)
+  const workers = needed.workers === 'auto' ? availableParallelism() : needed.workers
   const api = read(settings.copilotApiUrl)
   const apiToken = read(settings.copilotApiToken)
   const publicOrigins = read(settings.publicUrl)
@@ -156,6 +168,17 @@ export function readConfig(
       refuse(setting, 'is the address of the gateway itself: it must be that of Copilot')
     }
   }
+  if (host !== null && adminHost !== null && adminPort !== 'off') {
+    if (port === adminPort && port !== 0 && overlap(host, adminHost)) {
+      refuse(settings.adminPort, 'is PORT on the same host: each listener needs one of its own')
+    }
+    if (!isSet(settings.adminToken) && !isLoopback(adminHost)) {
+      refuse(settings.adminToken, 'is required, since ADMIN_HOST is not loopback')
+    }
+  }
+  if (oneTimeTokens && workers !== null && workers > 1 && !isSet(settings.redisUrl)) {
+    refuse(settings.redisUrl, 'is required, since ONE_TIME_TOKENS is true and WORKERS is above 1')
+  }
   const wantsTls = isSet(settings.tlsCert) || isSet(settings.tlsKey)
   if (isSet(settings.tlsClientCa) && !wantsTls) {
     refuse(settings.tlsClientCa, 'needs TLS_CERT_FILE and TLS_KEY_FILE beside it')
@@ -169,6 +192,21 @@ export function readConfig(
   if (needed.requireExp === false) {
     const end = tokenMaxAge === null ? 'for as long as the secret is' : 'until TOKEN_MAX_AGE'
     warn(settings.requireExp, `is false: tokens without exp are accepted, ${end}`)
+  }
+  if (oneTimeTokens && needed.requireExp === false && tokenMaxAge === null) {
+    const how = 'tokens that never end are remembered until a restart, or for good in Redis'
+    warn(settings.oneTimeTokens, `is true without REQUIRE_EXP or TOKEN_MAX_AGE: ${how}`)
+  }
+  if (enforcement === 'report') {
+    const what = 'what should be refused is LET THROUGH, and the log alone says so'
+    warn(settings.enforcement, `is report: ${what}`)
+  }
+  if (urlTokens === null) {
+    const which = 'a link whose token does not name its URLToken opens any of them'
+    warn(settings.urlTokens, `is not set: ${which}`)
+  }
+  if (isSet(settings.sessionSecret)) {
+    warn(settings.sessionSecret, 'has no effect, since no contact center has public keys')
   }
   if (apiToken === null) {
     warn(
@@ -210,19 +248,19 @@ export function readConfig(
         publicKeys: [],
         jwksUrl: null,
         frameAncestors: needed.frameAncestors,
-        urlTokens: null,
+        urlTokens,
         tokens: {
           requireExp: needed.requireExp,
           maxAge: tokenMaxAge,
           clockTolerance: needed.clockTolerance,
         },
-        oneTimeTokens: false,
-        enforcement: 'enforce',
+        oneTimeTokens: needed.oneTimeTokens,
+        enforcement: needed.enforcement,
       },
     ],
-    enforcement: 'enforce',
+    enforcement: needed.enforcement,
     upstreamSecret: null,
-    sessionSecrets: [],
+    sessionSecrets,
     upstream: {
       page: needed.page,
       api: api ?? new URL(needed.page.origin),
@@ -247,10 +285,13 @@ export function readConfig(
     forwardAuth: needed.forwardAuth,
     identityHeaders: needed.identityHeaders,
     rateLimit: needed.rateLimit,
-    admin: null,
-    redisUrl: null,
-    workers: 1,
-    drainDelay: 0,
+    admin:
+      needed.adminPort === 'off'
+        ? null
+        : { host: needed.adminHost, port: needed.adminPort, token: adminToken },
+    redisUrl,
+    workers: workers ?? 1,
+    drainDelay: needed.drainDelay,
     drainTimeout: needed.drainTimeout,
     logLevel: needed.logLevel,
   }
@@ -290,10 +331,21 @@ function isGateway(
   const defaultPort = url.protocol === 'https:' ? 443 : 80
   if (host === null || port !== Number(url.port || defaultPort)) return false
   const target = url.hostname.replace(/^\[|\]$/g, '')
-  if (target === host.toLowerCase()) return true
+  return isSameAddress(target, host)
+}
+
+/** Whether both lead to one listener. */
+function isSameAddress(a: string, b: string): boolean {
+  const both = [a.toLowerCase(), b.toLowerCase()]
+  if (both[0] === both[1]) return true
   // `localhost` is 127.0.0.1 or ::1; who listens on any address listens on both.
-  const local = [target, host].every((name) => isLoopback(name) || isAnyAddress(name))
-  return local && [target, host].some((name) => isIP(name) === 0 || isAnyAddress(name))
+  const local = both.every((name) => isLoopback(name) || isAnyAddress(name))
+  return local && both.some((name) => isIP(name) === 0 || isAnyAddress(name))
+}
+
+/** Whether two listeners of this machine can't have one port. */
+function overlap(a: string, b: string): boolean {
+  return isSameAddress(a, b) || isAnyAddress(a) || isAnyAddress(b)
 }
 
 /** Whether a listener with this address takes connections to every address. */

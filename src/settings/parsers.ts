@@ -1,10 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import proxyaddr from '@fastify/proxy-addr'
-import type { LevelWithSilent } from 'pino'
 import { isOwn, isSocketIo, type PublicPaths } from '../access/paths.ts'
 import { parseTarget } from '../access/target.ts'
-import { parseFrameAncestors } from '../forward/frame-ancestors.ts'
+import { isLoopback, parseFrameAncestors } from '../forward/frame-ancestors.ts'
 import type { Rate } from '../state/refusals.ts'
 
 /** What settings depend on beside their text. */
@@ -28,11 +27,25 @@ export type Parsed<T> =
 export const boolean: Parser<boolean> = (text) =>
   text === 'true' || text === 'false' ? fine(text === 'true') : wrong('must be true or false')
 
-const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export function oneOf<const Word extends string>(words: readonly Word[]): Parser<Word> {
+  return (text) => {
+    const found = words.find((word) => word === text)
+    return found === undefined ? wrong(`must be one of ${words.join(', ')}`) : fine(found)
+  }
+}
 
-export const logLevel: Parser<LevelWithSilent> = (text) => {
-  const level = levels.find((known) => known === text)
-  return level === undefined ? wrong(`must be one of ${levels.join(', ')}`) : fine(level)
+/** What the parser takes, and one word. */
+export function orWord<T, const Word extends string>(
+  parse: Parser<T>,
+  word: Word,
+): Parser<T | Word> {
+  return (text, surroundings) => {
+    if (text === word) return fine(word)
+    const parsed = parse(text, surroundings)
+    return 'value' in parsed
+      ? parsed
+      : { problems: parsed.problems.map((problem) => `${problem}, or ${word}`) }
+  }
 }
 
 const milliseconds = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
@@ -150,7 +163,9 @@ function isRange(entry: string): boolean {
   }
 }
 
-/** The PEM text of a file of certificates. */
+/** What links name beside their session: anything without white space. */
+export const urlTokens: Parser<readonly string[]> = (text) => fine([...new Set(text.split(/\s+/))])
+
 /** Paths as they are sent, and below a folder those that end in a slash and a star. */
 export const publicPaths: Parser<PublicPaths> = (text) => {
   const exact = new Set<string>()
@@ -184,6 +199,25 @@ export const apiToken: Parser<string> = (text) => {
   return { value: text, warnings: text.length < 16 ? [short] : [] }
 }
 
+/** A token as an Authorization header can hold it (RFC 6750 §2.1), too long to be guessed. */
+export const adminToken: Parser<string> = (text) =>
+  /^[!-~]{16,}$/.test(text)
+    ? fine(text)
+    : wrong('must be one word of printable ASCII, of 16 characters or more')
+
+/** The address of a Redis server. It may hold a password, so that no problem quotes it. */
+export const redisUrl: Parser<string> = (text) => {
+  const url = /^rediss?:\/\/[^\s\\?#]+$/i.test(text) ? URL.parse(text) : null
+  if (url === null || url.hostname === '' || !/^(?:\/\d*)?$/.test(url.pathname)) {
+    return wrong('must be a URL of redis or rediss, such as rediss://user:password@host:6379/0')
+  }
+  const clear =
+    'is plain redis: its password and what replicas share cross the network in the clear'
+  const plain = url.protocol === 'redis:' && !isLoopback(url.hostname)
+  return { value: text, warnings: plain ? [clear] : [] }
+}
+
+/** The PEM text of a file of certificates. */
 export const certificates: Parser<string> = (path, { readFile, now }) => {
   const read = readText(path, readFile)
   if ('problems' in read) return read

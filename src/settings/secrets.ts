@@ -21,8 +21,10 @@ export const sharedSecrets: Parser<readonly Buffer[]> = (text) => {
     if (!Buffer.isBuffer(value)) problems.push(nth('secret', index, written, value.problem))
     else if (twin >= 0) problems.push(nth('secret', index, written, 'is there twice'))
     else values.push(value)
-    const doubt = doubtAbout(secret)
-    if (doubt !== null) warnings.push(nth('secret', index, written, doubt))
+    const doubts = [doubtAbout(secret), Buffer.isBuffer(value) ? weakness(value) : null]
+    for (const doubt of doubts) {
+      if (doubt !== null) warnings.push(nth('secret', index, written, doubt))
+    }
   })
   return problems.length > 0 ? { problems } : { value: values, warnings }
 }
@@ -73,4 +75,11 @@ function doubtAbout(text: string): string | null {
   if (/^[\w+/-]{43}=?$/.test(text)) return 'looks like base64: put base64: or utf8: before it'
   if (/^(["']).*\1$/.test(text)) return 'is in quotes, which are part of it'
   return null
+}
+
+/** 32 random bytes have about 30 different ones; even as the text of hex digits there are about 14. */
+function weakness(value: Buffer): string | null {
+  const different = new Set(value).size
+  if (different >= 8) return null
+  return `can be guessed: it has ${different} different ${different === 1 ? 'byte' : 'bytes'}`
 }
