@@ -23,15 +23,21 @@ async function run(argv: readonly string[]): Promise<number> {
   try {
     if (command === 'link') return link(flags)
     if (command === 'doctor') return await doctor(flags)
+    if (command === 'start') return await start(configFile(flags))
+    if (command === 'check') return check(configFile(flags))
     parseArgs({ args: flags, options: {} })
-    if (command === 'start') return await start()
-    if (command === 'check') return check()
     if (command === 'demo') return await demo()
     return wrongUsage(`There is no command ${command}`)
   } catch (error) {
     if (!(error instanceof Error && errorCode(error)?.startsWith('ERR_PARSE_ARGS_'))) throw error
     return wrongUsage(error.message)
   }
+}
+
+/** The path of the YAML file, if one is named. */
+function configFile(args: readonly string[]): string | null {
+  const { values } = parseArgs({ args, options: { config: { type: 'string' } } })
+  return values.config ?? null
 }
 
 function print(text: string): 0 {

@@ -16,6 +16,7 @@ const needed = {
   FRAME_ANCESTORS: 'cc.example',
   REQUIRE_EXP: 'true',
   COPILOT_API_TOKEN: 'the-api-token-of-the-backend',
+  URL_TOKENS: 'T',
 }
 const who = ['--user', 'U', '--session', 'S', '--url-token', 'T'] as const
 type Env = Readonly<Record<string, string>>

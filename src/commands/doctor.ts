@@ -6,9 +6,9 @@ import { type Link, makeLink, readLink } from '../doctor/credentials.ts'
 import { examine, type Result } from '../doctor/examine.ts'
 import { closing, heading, json, line, type Paint } from '../doctor/report.ts'
 import { baseUrl, errorCode } from '../settings/parsers.ts'
-import { createReader, type Problems } from '../settings/reader.ts'
+import type { Problems } from '../settings/reader.ts'
 import { settings } from '../settings/table.ts'
-import { readEnvironment, surroundings, wrongSettings } from './environment.ts'
+import { readSome, surroundings, wrongSettings } from './environment.ts'
 import { wrongUsage } from './usage.ts'
 
 /** Ms that a request may take. */
@@ -67,12 +67,11 @@ function makeLinks(
   base: URL,
   [userId = '', sessionId = '', urlToken = '']: readonly string[],
 ): Links | Problems {
-  const environment = readEnvironment()
-  if ('problems' in environment) return environment
   const around = surroundings()
-  const reader = createReader(environment.env, around)
-  const secret = reader.read(settings.jwtSecret)?.[0]
-  if (secret === undefined) return reader
+  const some = readSome(null, around)
+  if ('problems' in some) return some
+  const secret = some.reader.read(settings.jwtSecret)?.[0]
+  if (secret === undefined) return some.reader
   const made = { baseUrl: base, userId, sessionId, urlToken, secret, expiresIn: linkLasts }
   return {
     link: makeLink({ ...made, now: around.now }),

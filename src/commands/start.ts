@@ -4,9 +4,9 @@ import type { Config } from '../settings/config.ts'
 import { errorCode } from '../settings/parsers.ts'
 import { readSettings, sentence, wrongSettings } from './environment.ts'
 
-/** Runs the gateway until a signal ends it. */
-export async function start(): Promise<number> {
-  const read = readSettings()
+/** Runs the gateway until a signal ends it. `yaml` is the path of a file of settings. */
+export async function start(yaml: string | null): Promise<number> {
+  const read = readSettings(yaml)
   if ('problems' in read) {
     process.stderr.write('The gateway cannot start with these settings:\n\n')
     const code = wrongSettings(read)

@@ -2,6 +2,8 @@
 export const usage = `Usage: copilot-gateway [command]
 
   start   Run the gateway (default). Settings come from the environment and from .env.
+            --config F      and from this YAML file, which may hold several contact centers;
+                            check and link take it too
   demo    Run the gateway between a demo workspace and a demo contact center.
   check   Say what every setting is, and all that is wrong with them.
   link    Print one signed link:
@@ -10,6 +12,8 @@ export const usage = `Usage: copilot-gateway [command]
             --url-token T   the URLToken of the Cognigy.AI Endpoint
             --base URL      where the gateway is (PUBLIC_URL, or else HOST and PORT)
             --expires 8h    how long the link opens the workspace (8h)
+            --contact-center N
+                            whose secret signs it, where there are several
   doctor  Examine the gateway at <base-url> from outside; nothing is changed:
             <base-url>      where browsers reach it
             --link-file F   a signed link in a file, or - for stdin, for deeper checks; the

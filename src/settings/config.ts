@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { createPrivateKey, KeyObject, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { createSecureContext } from 'node:tls'
@@ -7,6 +7,7 @@ import type { PublicPaths } from '../access/paths.ts'
 import type { TokenPolicy } from '../access/token.ts'
 import { isLoopback } from '../forward/frame-ancestors.ts'
 import type { Rate } from '../state/refusals.ts'
+import { readContactCenters } from './contact-centers.ts'
 import { errorCode, type Surroundings } from './parsers.ts'
 import {
   createReader,
@@ -14,8 +15,11 @@ import {
   type Finding,
   type Problems,
   type Reader,
+  type Told,
 } from './reader.ts'
-import { type Setting, settings } from './table.ts'
+import { record, type Source, surroundingsOf } from './source.ts'
+import { type Setting, settings, yamlName } from './table.ts'
+import { readTold, type SettingFiles } from './told.ts'
 
 /** Everything the gateway is told, as domain values. Durations are milliseconds, sizes are bytes. */
 export interface Config {
@@ -108,24 +112,50 @@ export interface PublicKey {
   readonly key: KeyObject
 }
 
-/** Reads every setting: a frozen Config and what is doubtful about it, or every problem at once. */
+/** A frozen Config and what is doubtful about it. */
+export interface Read {
+  readonly config: Config
+  readonly warnings: readonly Finding[]
+}
+
+/** What was read, and where: every file, even one that is not there. */
+export interface Sources {
+  readonly files: readonly string[]
+  readonly source: Source
+}
+
+/**
+ * Reads every setting, of the environment and of the files that hold settings: a Config, or every
+ * problem at once. Nothing is kept from one time to the next.
+ */
 export function readConfig(
   env: Environment,
   surroundings: Surroundings,
-): { readonly config: Config; readonly warnings: readonly Finding[] } | Problems {
-  const reader = createReader(env, surroundings)
+  files: SettingFiles = { env: null, yaml: null },
+): (Read | Problems) & Sources {
+  const { surroundings: recording, texts } = record(surroundings)
+  const told = readTold(env, files, recording.readFile)
+  const read = 'problems' in told ? told : readAll(told, recording)
+  const source = { env, files, texts: texts(), now: surroundings.now }
+  return { ...read, files: Object.keys(source.texts), source }
+}
+
+/** The same again, in another process. */
+export function readSource(source: Source): (Read | Problems) & Sources {
+  return readConfig(source.env, surroundingsOf(source), source.files)
+}
+
+function readAll(told: Told, surroundings: Surroundings): Read | Problems {
+  const reader = createReader(told, surroundings)
   const { read, isSet, refuse, warn } = reader
+  if (told.yaml !== null) reader.entriesOf(told.yaml.root, keysOfFile)
+  const list = told.yaml?.root.entries.get('contactCenters') ?? null
   const needed = {
     page: read(settings.copilotUrl),
-    secrets: read(settings.jwtSecret),
-    frameAncestors: read(settings.frameAncestors),
     host: read(settings.host),
     port: read(settings.port),
     adminHost: read(settings.adminHost),
     adminPort: read(settings.adminPort),
-    requireExp: read(settings.requireExp),
-    clockTolerance: read(settings.clockTolerance),
-    oneTimeTokens: read(settings.oneTimeTokens),
     enforcement: read(settings.enforcement),
     sessionMaxAge: read(settings.sessionMaxAge),
     outliveToken: read(settings.sessionOutlivesToken),
@@ -143,9 +173,11 @@ export function readConfig(
     workers: read(settings.workers),
     logLevel: read(settings.logLevel),
   }
-  const { page, host, port, adminHost, adminPort, oneTimeTokens, enforcement } = needed
+  const { page, host, port, adminHost, adminPort } = needed
+  const contactCenters = readContactCenters(reader, list)
+  const upstreamSecrets =
+    list !== null && isSet(settings.jwtSecret) ? read(settings.jwtSecret) : null
   const sessionSecrets = read(settings.sessionSecret) ?? []
-  const urlTokens = read(settings.urlTokens)
   const adminToken = read(settings.adminToken)
   const redisUrl = read(settings.redisUrl)
   const workers = needed.workers === 'auto' ? availableParallelism() : needed.workers
@@ -157,7 +189,6 @@ export function readConfig(
   const clientCa = read(settings.tlsClientCa)
   const upstreamTls = readPair(reader, settings.upstreamCert, settings.upstreamKey)
   const upstreamCa = read(settings.upstreamCa)
-  const tokenMaxAge = read(settings.tokenMaxAge)
   const trustedProxies = read(settings.trustProxy) ?? []
 
   for (const [setting, url] of [
@@ -176,8 +207,27 @@ export function readConfig(
       refuse(settings.adminToken, 'is required, since ADMIN_HOST is not loopback')
     }
   }
-  if (oneTimeTokens && workers !== null && workers > 1 && !isSet(settings.redisUrl)) {
+  const isOneTime = contactCenters.some(({ oneTimeTokens }) => oneTimeTokens)
+  if (isOneTime && workers !== null && workers > 1 && !isSet(settings.redisUrl)) {
     refuse(settings.redisUrl, 'is required, since ONE_TIME_TOKENS is true and WORKERS is above 1')
+  }
+  const withPublicKeys = contactCenters.find(({ secrets }) => secrets.length === 0)
+  if (withPublicKeys === undefined) {
+    if (isSet(settings.sessionSecret)) {
+      warn(settings.sessionSecret, 'has no effect, since no contact center has public keys')
+    }
+  } else {
+    const since = `since the contact center ${JSON.stringify(withPublicKeys.name)} has public keys`
+    if (!isSet(settings.sessionSecret)) {
+      refuse(settings.sessionSecret, `is required, ${since}`)
+    }
+    if (needed.forwardAuth === 'resign' && !isSet(settings.jwtSecret)) {
+      refuse(settings.jwtSecret, `is required to sign for the upstream, ${since}`)
+    }
+  }
+  if (list !== null && needed.forwardAuth !== 'resign' && isSet(settings.jwtSecret)) {
+    const what = 'contact centers have their own, and FORWARD_AUTH is not resign'
+    warn(settings.jwtSecret, `has no effect: ${what}`)
   }
   const wantsTls = isSet(settings.tlsCert) || isSet(settings.tlsKey)
   if (isSet(settings.tlsClientCa) && !wantsTls) {
@@ -189,33 +239,11 @@ export function readConfig(
       if (isSet(setting)) warn(setting, 'has no effect, since COPILOT_URL is not https')
     }
   }
-  if (needed.requireExp === false) {
-    const end = tokenMaxAge === null ? 'for as long as the secret is' : 'until TOKEN_MAX_AGE'
-    warn(settings.requireExp, `is false: tokens without exp are accepted, ${end}`)
-  }
-  if (oneTimeTokens && needed.requireExp === false && tokenMaxAge === null) {
-    const how = 'tokens that never end are remembered until a restart, or for good in Redis'
-    warn(settings.oneTimeTokens, `is true without REQUIRE_EXP or TOKEN_MAX_AGE: ${how}`)
-  }
-  if (enforcement === 'report') {
-    const what = 'what should be refused is LET THROUGH, and the log alone says so'
-    warn(settings.enforcement, `is report: ${what}`)
-  }
-  if (urlTokens === null) {
-    const which = 'a link whose token does not name its URLToken opens any of them'
-    warn(settings.urlTokens, `is not set: ${which}`)
-  }
-  if (isSet(settings.sessionSecret)) {
-    warn(settings.sessionSecret, 'has no effect, since no contact center has public keys')
-  }
   if (apiToken === null) {
     warn(
       settings.copilotApiToken,
       "is not set: config.js hands the backend's token to every browser",
     )
-  }
-  if (!isSet(settings.frameAncestors)) {
-    warn(settings.frameAncestors, "is not set, so 'none': no page may frame the workspace")
   }
   if (needed.sessionMaxAge !== null && needed.sessionMaxAge < 30 * 60_000) {
     warn(settings.sessionMaxAge, 'is under 30m: agents lose the workspace in mid-conversation')
@@ -241,26 +269,10 @@ export function readConfig(
 
   if (reader.problems.length > 0 || !isComplete(needed)) return { problems: reader.problems }
   const config: Config = {
-    contactCenters: [
-      {
-        name: 'default',
-        secrets: needed.secrets,
-        publicKeys: [],
-        jwksUrl: null,
-        frameAncestors: needed.frameAncestors,
-        urlTokens,
-        tokens: {
-          requireExp: needed.requireExp,
-          maxAge: tokenMaxAge,
-          clockTolerance: needed.clockTolerance,
-        },
-        oneTimeTokens: needed.oneTimeTokens,
-        enforcement: needed.enforcement,
-      },
-    ],
+    contactCenters,
     enforcement: needed.enforcement,
-    upstreamSecret: null,
-    sessionSecrets,
+    upstreamSecret: needed.forwardAuth === 'resign' ? (upstreamSecrets?.[0] ?? null) : null,
+    sessionSecrets: withPublicKeys === undefined ? [] : sessionSecrets,
     upstream: {
       page: needed.page,
       api: api ?? new URL(needed.page.origin),
@@ -353,6 +365,9 @@ export function isAnyAddress(host: string): boolean {
   return host === '0.0.0.0' || host === '::'
 }
 
+/** What a YAML file may set at its top level. */
+export const keysOfFile = ['contactCenters', ...Object.values<Setting>(settings).map(yamlName)]
+
 function isComplete<T extends object>(
   values: T,
 ): values is T & { readonly [Name in keyof T]: NonNullable<T[Name]> } {
@@ -362,6 +377,8 @@ function isComplete<T extends object>(
 /** Buffers cannot be frozen, and freezing a URL does not stop its setters. */
 function freeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value
+  // A key finds out what it is when it is asked.
+  if (value instanceof KeyObject) return value
   for (const part of Object.values(value)) freeze(part)
   Object.freeze(value)
   return value

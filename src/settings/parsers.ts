@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import proxyaddr from '@fastify/proxy-addr'
 import { isOwn, isSocketIo, type PublicPaths } from '../access/paths.ts'
@@ -251,6 +251,45 @@ export const privateKey: Parser<string> = (path, { readFile }) => {
   } catch {
     return wrong('names a file without an unencrypted PEM private key')
   }
+}
+
+/** A public key that RS256, PS256, ES256 or EdDSA tokens are verified with. */
+export const publicKey: Parser<KeyObject> = (path, { readFile }) => {
+  const read = readText(path, readFile)
+  if ('problems' in read) return read
+  // Node would take the public half of it, and the gateway needs no key that signs.
+  if (/PRIVATE KEY/.test(read.value)) return wrong('names a file with a private key')
+  if (read.value.split('-----BEGIN').length !== 2) return wrong('must name a file with one PEM key')
+  try {
+    const key = createPublicKey(read.value)
+    const { modulusLength = 0, namedCurve } = key.asymmetricKeyDetails ?? {}
+    const type = key.asymmetricKeyType
+    const strong = type === 'rsa' && modulusLength >= 2048
+    if (strong || type === 'ed25519' || namedCurve === 'prime256v1') return fine(key)
+    return wrong('must be RSA of 2048 bits or more, EC P-256 or Ed25519')
+  } catch {
+    return wrong('names a file without a PEM public key')
+  }
+}
+
+/** Where public keys are published; whoever answers for it signs links. */
+export const jwksUrl: Parser<URL> = (text) => {
+  const url = /^https?:\/\/[^\s\\#]+$/i.test(text) ? URL.parse(text) : null
+  if (url === null || url.username !== '' || url.password !== '') {
+    return wrong('must be a URL of https without user, password and fragment')
+  }
+  if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
+    return wrong('must be https (http is for loopback only)')
+  }
+  return fine(url)
+}
+
+/** What names something in logs and metrics. */
+export function label(most: number): Parser<string> {
+  return (text) =>
+    [...text].length <= most && /^[^\p{C}\p{Zl}\p{Zp}]+$/u.test(text)
+      ? fine(text)
+      : wrong(`must be 1 to ${most} characters, none of them a control character`)
 }
 
 /** A system error's code, such as ENOENT. */

@@ -41,6 +41,11 @@ export interface Setting<T = unknown> {
   readonly parse: Parser<T>
 }
 
+/** What a setting is called in a YAML file: `copilotUrl` for `COPILOT_URL`. */
+export function yamlName({ name }: Setting): string {
+  return name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+}
+
 export type Form = 'path' | 'list' | 'boolean' | 'count' | 'port' | 'duration' | 'size'
 
 const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -256,7 +261,7 @@ export const settings = {
     words: enforcements,
     parse: oneOf(enforcements),
     meaning:
-      'report: what the credential, binding, URLToken and event checks refuse is let through and logged.',
+      'Under report, what the credential, binding, URLToken and event checks refuse is let through and logged.',
   },
   redisUrl: {
     name: 'REDIS_URL',

@@ -1,6 +1,7 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import t from 'tap'
-import { type Config, readConfig } from '../../src/settings/config.ts'
+import { type Config, type ContactCenter, readConfig } from '../../src/settings/config.ts'
 import type { Finding } from '../../src/settings/reader.ts'
 import { type Setting, settings } from '../../src/settings/table.ts'
 
@@ -15,7 +16,9 @@ const base = {
   FRAME_ANCESTORS: 'https://cc.example',
   REQUIRE_EXP: 'true',
   COPILOT_API_TOKEN: 'an-api-token-of-the-backend',
+  URL_TOKENS: 'f38791ae',
 }
+const token = 'a-token-of-the-admin-listener'
 type Change = Readonly<Record<string, string | undefined>>
 
 const [ec, other, small] = [
@@ -76,17 +79,35 @@ function warningsOf(change: Change): string[] {
   return 'problems' in result ? lines(result.problems) : lines(result.warnings)
 }
 
+/** The contact center, where there is but one. */
+function only({ contactCenters }: Config): ContactCenter {
+  const [contactCenter, ...others] = contactCenters
+  if (contactCenter === undefined || others.length > 0) throw new Error('not exactly one')
+  return contactCenter
+}
+
 function lines(findings: readonly Finding[]): string[] {
   return findings.map(({ setting, message }) => `${setting} ${message}`)
 }
 
 t.test('the defaults are those of the documentation', (t) => {
   t.strictSame(configOf({}), {
-    contactCenter: {
-      name: 'default',
-      secrets: [Buffer.from(hex, 'hex')],
-      frameAncestors: ['https://cc.example'],
-    },
+    contactCenters: [
+      {
+        name: 'default',
+        secrets: [Buffer.from(hex, 'hex')],
+        publicKeys: [],
+        jwksUrl: null,
+        frameAncestors: ['https://cc.example'],
+        urlTokens: ['f38791ae'],
+        tokens: { requireExp: true, maxAge: null, clockTolerance: 5000 },
+        oneTimeTokens: false,
+        enforcement: 'enforce',
+      },
+    ],
+    enforcement: 'enforce',
+    upstreamSecret: null,
+    sessionSecrets: [],
     upstream: {
       page: new URL('https://copilot.example/'),
       api: new URL('https://copilot.example/'),
@@ -107,16 +128,20 @@ t.test('the defaults are those of the documentation', (t) => {
     publicOrigins: null,
     publicPaths: { exact: new Set(), prefixes: [] },
     trustedProxies: [],
-    tokens: { requireExp: true, maxAge: null, clockTolerance: 5000 },
     sessions: { maxAge: 12 * 3_600_000, outliveToken: false },
     forwardAuth: true,
     identityHeaders: false,
     rateLimit: { count: 30, window: 60_000 },
+    admin: { host: '127.0.0.1', port: 9090, token: null },
+    redisUrl: null,
+    workers: 1,
+    drainDelay: 0,
     drainTimeout: 25_000,
     logLevel: 'info',
   })
-  t.strictSame(configOf({ FRAME_ANCESTORS: undefined }).contactCenter.frameAncestors, [])
-  t.equal(configOf({ REQUIRE_EXP: undefined }).tokens.requireExp, false)
+  t.strictSame(only(configOf({ FRAME_ANCESTORS: undefined })).frameAncestors, [])
+  t.equal(only(configOf({ REQUIRE_EXP: undefined })).tokens.requireExp, false)
+  t.equal(only(configOf({ URL_TOKENS: undefined })).urlTokens, null)
   t.strictSame(warningsOf({}), [], 'nothing to warn of')
   t.end()
 })
@@ -166,34 +191,30 @@ t.test('a text becomes a value', (t) => {
       'https://api.example/',
     ],
     [{ COPILOT_URL: ' https://[2001:db8::1] ' }, (c) => c.upstream.page.host, '[2001:db8::1]'],
-    [{ JWT_SECRET: text }, (c) => c.contactCenter.secrets, [Buffer.from(text)]],
-    [{ JWT_SECRET: `utf8:${hex}` }, (c) => c.contactCenter.secrets, [Buffer.from(hex)]],
-    [
-      { JWT_SECRET: `HEX:${hex.toUpperCase()}` },
-      (c) => c.contactCenter.secrets,
-      [Buffer.from(hex, 'hex')],
-    ],
-    [{ JWT_SECRET: `base64:${'+/+/'.repeat(11)}` }, (c) => c.contactCenter.secrets[0]?.length, 33],
-    [{ JWT_SECRET: `base64:${'A'.repeat(43)}=` }, (c) => c.contactCenter.secrets[0]?.length, 32],
-    [{ JWT_SECRET: `base64:${'-_-_'.repeat(11)}` }, (c) => c.contactCenter.secrets[0]?.length, 33],
+    [{ JWT_SECRET: text }, (c) => only(c).secrets, [Buffer.from(text)]],
+    [{ JWT_SECRET: `utf8:${hex}` }, (c) => only(c).secrets, [Buffer.from(hex)]],
+    [{ JWT_SECRET: `HEX:${hex.toUpperCase()}` }, (c) => only(c).secrets, [Buffer.from(hex, 'hex')]],
+    [{ JWT_SECRET: `base64:${'+/+/'.repeat(11)}` }, (c) => only(c).secrets[0]?.length, 33],
+    [{ JWT_SECRET: `base64:${'A'.repeat(43)}=` }, (c) => only(c).secrets[0]?.length, 32],
+    [{ JWT_SECRET: `base64:${'-_-_'.repeat(11)}` }, (c) => only(c).secrets[0]?.length, 33],
     [
       { JWT_SECRET: `${text} \n hex:${hex}` },
-      (c) => c.contactCenter.secrets,
+      (c) => only(c).secrets,
       [Buffer.from(text), Buffer.from(hex, 'hex')],
     ],
     [
       { JWT_SECRET: undefined, JWT_SECRET_FILE: 'secret' },
-      (c) => c.contactCenter.secrets,
+      (c) => only(c).secrets,
       [Buffer.from(hex, 'hex')],
     ],
     [
       { JWT_SECRET: '', JWT_SECRET_FILE: 'secrets' },
-      (c) => c.contactCenter.secrets,
+      (c) => only(c).secrets,
       [Buffer.from(hex, 'hex'), Buffer.from(text)],
     ],
     [
       { FRAME_ANCESTORS: "cc.example 'self'" },
-      (c) => c.contactCenter.frameAncestors,
+      (c) => only(c).frameAncestors,
       ['https://cc.example', "'self'"],
     ],
     [
@@ -224,17 +245,35 @@ t.test('a text becomes a value', (t) => {
       (c) => c.upstream.tls,
       { ca: files['chain.pem'], cert: valid, key: files['key.pem'] },
     ],
-    [{ TOKEN_MAX_AGE: '250ms' }, (c) => c.tokens.maxAge, 250],
-    [{ TOKEN_MAX_AGE: '90s' }, (c) => c.tokens.maxAge, 90_000],
-    [{ TOKEN_MAX_AGE: '5m' }, (c) => c.tokens.maxAge, 300_000],
-    [{ TOKEN_MAX_AGE: '1.5h' }, (c) => c.tokens.maxAge, 5_400_000],
-    [{ TOKEN_MAX_AGE: '365d' }, (c) => c.tokens.maxAge, 365 * 86_400_000],
-    [{ CLOCK_TOLERANCE: '0' }, (c) => c.tokens.clockTolerance, 0],
-    [{ CLOCK_TOLERANCE: '0s' }, (c) => c.tokens.clockTolerance, 0],
+    [{ TOKEN_MAX_AGE: '250ms' }, (c) => only(c).tokens.maxAge, 250],
+    [{ TOKEN_MAX_AGE: '90s' }, (c) => only(c).tokens.maxAge, 90_000],
+    [{ TOKEN_MAX_AGE: '5m' }, (c) => only(c).tokens.maxAge, 300_000],
+    [{ TOKEN_MAX_AGE: '1.5h' }, (c) => only(c).tokens.maxAge, 5_400_000],
+    [{ TOKEN_MAX_AGE: '365d' }, (c) => only(c).tokens.maxAge, 365 * 86_400_000],
+    [{ CLOCK_TOLERANCE: '0' }, (c) => only(c).tokens.clockTolerance, 0],
+    [{ CLOCK_TOLERANCE: '0s' }, (c) => only(c).tokens.clockTolerance, 0],
     [{ DRAIN_TIMEOUT: '0' }, (c) => c.drainTimeout, 0],
     [{ SESSION_MAX_AGE: '24d' }, (c) => c.sessions.maxAge, 24 * 86_400_000],
     [{ SESSION_OUTLIVES_TOKEN: 'true' }, (c) => c.sessions.outliveToken, true],
     [{ FORWARD_AUTH: 'false' }, (c) => c.forwardAuth, false],
+    [{ FORWARD_AUTH: 'resign' }, (c) => [c.forwardAuth, c.upstreamSecret], ['resign', null]],
+    [{ URL_TOKENS: 'a b\n a' }, (c) => only(c).urlTokens, ['a', 'b']],
+    [{ ADMIN_PORT: 'off', ADMIN_HOST: '0.0.0.0', ADMIN_TOKEN: token }, (c) => c.admin, null],
+    [
+      { ADMIN_PORT: '0', ADMIN_HOST: '0.0.0.0', ADMIN_TOKEN: token },
+      (c) => c.admin,
+      { host: '0.0.0.0', port: 0, token },
+    ],
+    [{ ONE_TIME_TOKENS: 'true' }, (c) => only(c).oneTimeTokens, true],
+    [{ ENFORCEMENT: 'report' }, (c) => [c.enforcement, only(c).enforcement], ['report', 'report']],
+    [
+      { REDIS_URL: 'rediss://u:p@redis.example:1/2' },
+      (c) => c.redisUrl,
+      'rediss://u:p@redis.example:1/2',
+    ],
+    [{ DRAIN_DELAY: '5s' }, (c) => c.drainDelay, 5000],
+    [{ WORKERS: '3' }, (c) => c.workers, 3],
+    [{ WORKERS: 'auto' }, (c) => c.workers, availableParallelism()],
     [
       { TRUST_PROXY: '10.0.0.0/8, ::1 192.0.2.1' },
       (c) => c.trustedProxies,
@@ -278,6 +317,7 @@ t.test('what is wrong is said, and what would be right', (t) => {
   const port = 'must be a port from 0 to 65535 (0: any free one)'
   const host =
     'must be an IP address (IPv6 without brackets) or a host name, without port or scheme'
+  const redis = 'must be a URL of redis or rediss, such as rediss://user:password@host:6379/0'
   const unread = 'must name a file that can be read (ENOENT)'
   const spki = ec.publicKey.export({ type: 'spki', format: 'der' })
   const spkiPem = ec.publicKey.export({ type: 'spki', format: 'pem' }).toString()
@@ -463,7 +503,46 @@ t.test('what is wrong is said, and what would be right', (t) => {
       (REQUIRE_EXP) => [{ REQUIRE_EXP }, 'REQUIRE_EXP must be true or false'] as const,
     ),
     [{ SESSION_OUTLIVES_TOKEN: 'no' }, 'SESSION_OUTLIVES_TOKEN must be true or false'],
-    [{ FORWARD_AUTH: 'resign' }, 'FORWARD_AUTH must be true or false'],
+    [{ FORWARD_AUTH: 'sign' }, 'FORWARD_AUTH must be true or false, or resign'],
+    [{ ENFORCEMENT: 'off' }, 'ENFORCEMENT must be one of enforce, report'],
+    [{ WORKERS: '0' }, 'WORKERS must be a whole number above 0, or auto'],
+    [
+      { ONE_TIME_TOKENS: 'true', WORKERS: '2' },
+      'REDIS_URL is required, since ONE_TIME_TOKENS is true and WORKERS is above 1',
+    ],
+    [{ ADMIN_PORT: 'none' }, `ADMIN_PORT ${port}, or off`],
+    ...[
+      { ADMIN_PORT: '8080' },
+      { ADMIN_PORT: '8080', HOST: 'localhost' },
+      { ADMIN_PORT: '8080', HOST: '0.0.0.0', ...tls },
+      { ADMIN_PORT: '8080', HOST: '192.0.2.1', ADMIN_HOST: '::', ADMIN_TOKEN: token, ...tls },
+    ].map(
+      (change) =>
+        [
+          change,
+          'ADMIN_PORT is PORT on the same host: each listener needs one of its own',
+        ] as const,
+    ),
+    [{ ADMIN_PORT: '8080', ADMIN_HOST: '127.0.0.2' }],
+    [{ ADMIN_PORT: '0', PORT: '0' }],
+    [{ ADMIN_HOST: '0.0.0.0' }, 'ADMIN_TOKEN is required, since ADMIN_HOST is not loopback'],
+    [{ ADMIN_HOST: '0.0.0.0', ADMIN_PORT: 'off' }],
+    ...['fifteen-letters', 'two words of a sentence', 'tökenökenökenöken'].map(
+      (ADMIN_TOKEN) =>
+        [
+          { ADMIN_TOKEN },
+          'ADMIN_TOKEN must be one word of printable ASCII, of 16 characters or more',
+        ] as const,
+    ),
+    ...[
+      'redis.example:6379',
+      'https://redis.example',
+      'redis://',
+      'redis:///0',
+      'redis://a/b',
+      'redis://a?family=6',
+      'redis://a b',
+    ].map((REDIS_URL) => [{ REDIS_URL }, `REDIS_URL ${redis}`] as const),
     ...[
       '60',
       '5 s',
@@ -547,8 +626,12 @@ t.test('every problem is reported at once, and none shows a secret', (t) => {
     LOG_LEVEL: secret,
     HOST: `${secret}:80`,
     PORT: secret,
+    ADMIN_TOKEN: `${secret} ${secret}`,
+    REDIS_URL: `redis://:${secret}@`,
+    SESSION_SECRET: secret,
   })
   t.strictSame([...new Set(found.map((line) => line.split(' ')[0]))].sort(), [
+    'ADMIN_TOKEN',
     'BODY_LIMIT',
     'COPILOT_URL',
     'HOST',
@@ -556,7 +639,9 @@ t.test('every problem is reported at once, and none shows a secret', (t) => {
     'LOG_LEVEL',
     'PORT',
     'PUBLIC_URL',
+    'REDIS_URL',
     'REQUIRE_EXP',
+    'SESSION_SECRET',
     'TLS_CERT_FILE',
     'TLS_KEY_FILE',
     'TOKEN_MAX_AGE',
@@ -611,6 +696,36 @@ t.test('what is doubtful is warned of', (t) => {
     [{ JWT_SECRET: Buffer.from(hex, 'hex').toString('base64url') }, `JWT_SECRET ${looksBase64}`],
     [{ JWT_SECRET: `${text} ${hex}` }, `JWT_SECRET (secret 2 of 2) ${looksHex}`],
     [{ JWT_SECRET: `"${text}"` }, 'JWT_SECRET is in quotes, which are part of it'],
+    [{ JWT_SECRET: 'x'.repeat(32) }, 'JWT_SECRET can be guessed: it has 1 different byte'],
+    [
+      { JWT_SECRET: `${text} hex:${'00112233445566'.repeat(5)}` },
+      'JWT_SECRET (secret 2 of 2) can be guessed: it has 7 different bytes',
+    ],
+    [{ JWT_SECRET: `hex:${'0011223344556677'.repeat(4)}` }],
+    [
+      { SESSION_SECRET: text },
+      'SESSION_SECRET has no effect, since no contact center has public keys',
+    ],
+    [
+      { URL_TOKENS: undefined },
+      'URL_TOKENS is not set: a link whose token does not name its URLToken opens any of them',
+    ],
+    [{ ONE_TIME_TOKENS: 'true' }],
+    [
+      { ONE_TIME_TOKENS: 'true', REQUIRE_EXP: 'false' },
+      'REQUIRE_EXP is false: tokens without exp are accepted, for as long as the secret is',
+      'ONE_TIME_TOKENS is true without REQUIRE_EXP or TOKEN_MAX_AGE: tokens that never end are remembered until a restart, or for good in Redis',
+    ],
+    [
+      { ENFORCEMENT: 'report' },
+      'ENFORCEMENT is report: what should be refused is LET THROUGH, and the log alone says so',
+    ],
+    [
+      { REDIS_URL: 'redis://redis.example' },
+      'REDIS_URL is plain redis: its password and what replicas share cross the network in the clear',
+    ],
+    [{ REDIS_URL: 'redis://127.0.0.1:6379' }],
+    [{ REDIS_URL: 'rediss://redis.example' }],
     [{ JWT_SECRET_FILE: '' }, 'JWT_SECRET_FILE is empty and counts as not set'],
     [{ TLS_CERT_FILE: '' }, 'TLS_CERT_FILE is empty and counts as not set'],
     [{ SESSION_MAX_AGE: '29m' }, short],
@@ -666,7 +781,7 @@ t.test('what is doubtful is warned of', (t) => {
 
 t.test('a config cannot be changed', (t) => {
   const config = configOf({ ...tls, PUBLIC_URL: 'https://gateway.example', TRUST_PROXY: '::1' })
-  t.throws(() => Object.assign(config.contactCenter, { name: 'x' }), TypeError)
+  t.throws(() => Object.assign(only(config), { name: 'x' }), TypeError)
   const mutable: string[] = []
   const visit = (value: unknown, path: string): void => {
     if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return
