@@ -67,7 +67,7 @@ t.test('the fields of an audit line are documented, and nothing else is', async 
     'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
   ]
   await ask(link(), 'Connection: close')
-  await ask('/', 'Connection: close')
+  await ask('/', 'Connection: close', 'Referer: https://cc.example/desk')
   await ask(link({}, '/wrong'), ...handshake)
   await ask(link(), ...handshake, `Origin: https://localhost:${gateway.port}`)
   const open = ask(link(), ...handshake)

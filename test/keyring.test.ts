@@ -9,7 +9,7 @@ const claims = { userId: 'a', sessionId: 'b' }
 const session = { u: 'a', s: 'b', t: 'c', i: 1, e: 2 }
 
 async function keysOf(...secrets: readonly (string | Buffer)[]): Promise<readonly Key[]> {
-  return (await createGate(secrets)).keys
+  return (await createGate(secrets)).keyring.keys
 }
 
 async function keyOf(text: string | Buffer): Promise<Key> {
@@ -58,7 +58,11 @@ t.test('a secret is its bytes, whatever they are or look like', async (t) => {
     const changed = Buffer.from(bytes)
     changed[0] = (changed[0] ?? 0) ^ 1
     t.equal(key.verifyToken(signed(changed)), null, `${name}: one bit off`)
-    t.strictSame(key.cookie.verify(key.cookie.sign(session))?.payload, session, `${name}: session`)
+    t.strictSame(
+      key.sessions.cookie.verify(key.sessions.cookie.sign(session))?.payload,
+      session,
+      `${name}: session`,
+    )
   }
 })
 
@@ -94,7 +98,7 @@ t.test('what a secret did not sign is null, never an exception', async (t) => {
   ]
   for (const text of texts) {
     t.equal(key.verifyToken(text), null, `token ${JSON.stringify(text.slice(0, 40))}`)
-    t.equal(key.cookie.verify(text), null, `session ${JSON.stringify(text.slice(0, 40))}`)
+    t.equal(key.sessions.cookie.verify(text), null, `session ${JSON.stringify(text.slice(0, 40))}`)
   }
   t.match(key.verifyToken(signed(secret)), { payload: claims }, 'and the next one is read')
 })
@@ -130,14 +134,18 @@ t.test('tokens and sessions are signed by different keys', async (t) => {
   const keys = await keysOf(secret, other)
   const [key, second] = keys
   if (key === undefined || second === undefined) throw new Error('no keys')
-  const value = key.cookie.sign(session)
-  t.strictSame(key.cookie.verify(value)?.payload, session, 'with what was signed and no more')
-  t.match(key.cookie.verify(value)?.header, { alg: 'HS256' })
+  const value = key.sessions.cookie.sign(session)
+  t.strictSame(
+    key.sessions.cookie.verify(value)?.payload,
+    session,
+    'with what was signed and no more',
+  )
+  t.match(key.sessions.cookie.verify(value)?.header, { alg: 'HS256' })
   for (const each of keys) t.equal(each.verifyToken(value), null, 'a session is no token')
-  t.equal(second.cookie.verify(value), null, 'nor a session by another secret')
+  t.equal(second.sessions.cookie.verify(value), null, 'nor a session by another secret')
   for (const each of keys) {
     for (const text of [jwt(claims), jwt(session), signed(other), jwt(session, { key: other })]) {
-      t.equal(each.cookie.verify(text), null, 'a token is no session')
+      t.equal(each.sessions.cookie.verify(text), null, 'a token is no session')
     }
   }
   t.match(key.verifyToken(jwt(claims)), { payload: claims })
@@ -151,21 +159,25 @@ t.test('tokens and sessions are signed by different keys', async (t) => {
 
 t.test('any replica reads the sessions of another', async (t) => {
   const [one, two] = [await keyOf(secret), await keyOf(secret)]
-  t.strictSame(two.cookie.verify(one.cookie.sign(session))?.payload, session)
-  t.equal(one.cookie.sign(session), two.cookie.sign(session), 'and signs them alike')
+  t.strictSame(two.sessions.cookie.verify(one.sessions.cookie.sign(session))?.payload, session)
+  t.equal(
+    one.sessions.cookie.sign(session),
+    two.sessions.cookie.sign(session),
+    'and signs them alike',
+  )
 })
 
 t.test('keys stand in the order of their secrets, each for the contact center', async (t) => {
   const secrets = Array.from({ length: 5 }, (_, i) => `${i}`.repeat(32))
   const gate = await createGate(secrets, {}, 'center')
-  t.equal(gate.keys.length, 5)
+  t.equal(gate.keyring.keys.length, 5)
   for (const [index, text] of secrets.entries()) {
-    const reads = gate.keys.map((key) => key.verifyToken(signed(text)) !== null)
+    const reads = gate.keyring.keys.map((key) => key.verifyToken(signed(text)) !== null)
     t.strictSame(
       reads,
       secrets.map((_, i) => i === index),
       `secret ${index}`,
     )
-    t.equal(gate.keys[index]?.contactCenter.name, 'center')
+    t.equal(gate.keyring.keys[index]?.contactCenter.name, 'center')
   }
 })

@@ -18,6 +18,7 @@ import {
 import type { Duplex } from 'node:stream'
 import fastify from 'fastify'
 import type { Gate } from '../src/access/access.ts'
+import type { Key, Keyring, TokenPolicy } from '../src/access/token.ts'
 import { createKeyring } from '../src/keyring.ts'
 import { createLog } from '../src/observe/log.ts'
 import { type Serving, serve } from '../src/serve.ts'
@@ -130,12 +131,19 @@ export interface Stage extends Omit<Serving, 'reload'> {
   readonly audited: (count: number) => Promise<Record<string, unknown>[]>
 }
 
+type ServeOptions = NonNullable<Parameters<typeof serve>[2]>
+
+interface GatewayOptions extends ServeOptions {
+  /** Changes what the settings came to. */
+  readonly configure?: (config: Config) => Config
+}
+
 /** A gateway as `start` would make it of these settings. */
 export async function startGateway(
   t: Scope,
   upstream: string,
   env: Readonly<Record<string, string>> = {},
-  options: Parameters<typeof serve>[2] = {},
+  { configure = (config) => config, ...options }: GatewayOptions = {},
 ): Promise<Stage> {
   const settings = {
     COPILOT_URL: upstream,
@@ -155,7 +163,7 @@ export async function startGateway(
       now: Date.now(),
     })
     if ('problems' in read) throw new Error(JSON.stringify(read.problems))
-    return read.config
+    return configure(read.config)
   }
   const lines: Record<string, unknown>[] = []
   const waiting = new Set<() => void>()
@@ -407,6 +415,28 @@ export async function createGate(
     enforcement: 'enforce',
     ...changes,
   }
+}
+
+/** The same keyring with other keys, any of which may have signed a token. */
+export function withKeys(keyring: Keyring, keys: readonly Key[]): Keyring {
+  return {
+    ...keyring,
+    keys,
+    candidates: () => keys,
+    sessionKey: (id) => keys.find(({ sessions }) => sessions.id === id)?.sessions ?? null,
+  }
+}
+
+/** The same keyring, but for its contact center's token policy. */
+export function withPolicy(keyring: Keyring, policy: Partial<TokenPolicy>): Keyring {
+  const keys = keyring.keys.map((key): Key => {
+    const { contactCenter } = key
+    return {
+      ...key,
+      contactCenter: { ...contactCenter, tokens: { ...contactCenter.tokens, ...policy } },
+    }
+  })
+  return withKeys(keyring, keys)
 }
 
 interface SetCookie {

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { type AccessRequest, decide, type Gate } from '../../src/access/access.ts'
 import type { Decision, Grant, Reason } from '../../src/access/decision.ts'
 import { Lease } from '../../src/access/lease.ts'
-import { createGate, ids, jwt, link, secret } from '../stage.ts'
+import { createGate, ids, jwt, link, secret, withKeys, withPolicy } from '../stage.ts'
 
 const now = Date.UTC(2026, 0, 1)
 const second = now / 1000
@@ -78,7 +78,7 @@ t.test('a link opens the workspace, and a session with it', (t) => {
     cookie: 'x=y',
     authorization: null,
     subject: {
-      contactCenter: { name: 'default' },
+      contactCenter: 'default',
       userId: ids.userId,
       sessionId: ids.sessionId,
     },
@@ -173,7 +173,7 @@ t.test('of two failures the one that is checked first is the reason', (t) => {
 
 t.test('a refusal repeats nothing of a refused target, and names who is known', (t) => {
   const nobody = { contactCenter: null, userId: null, sessionId: null }
-  const known = { contactCenter: { name: 'default' }, userId: null, sessionId: null }
+  const known = { contactCenter: 'default', userId: null, sessionId: null }
   const agent = { ...known, userId: ids.userId, sessionId: ids.sessionId }
   const target = (auth: string) => linked(auth).replace('/', '/path')
   const rows: readonly (readonly [Partial<AccessRequest>, Reason, string | null, object])[] = [
@@ -337,7 +337,7 @@ t.test('with cookies alone, what the query names is one of their sessions', (t) 
   ]
   for (const [query, subject] of rows) {
     const grant = granted(t, ask({ ...three, target: `/a${query}` }), query)
-    t.match(grant?.subject, { contactCenter: { name: 'default' }, ...subject }, query)
+    t.match(grant?.subject, { contactCenter: 'default', ...subject }, query)
     t.equal(grant?.query, query.slice(1), 'the query goes on as it was')
     t.equal(grant?.cookie, 'x=y', 'the sessions do not')
     t.strictSame(grant?.setCookies, [], 'and no session is opened')
@@ -488,7 +488,7 @@ t.test('F5: an ended token counts as absent where a cookie proves its very sessi
   const middle = `/?x=1&auth=${token()}&userId=${ids.userId}&y=2`
   t.equal(granted(t, f5({ target: middle }))?.query, `x=1&userId=${ids.userId}&y=2`)
 
-  const old = { ...long, tokens: { ...long.tokens, maxAge: 60_000 } }
+  const old = { ...long, keyring: withPolicy(long.keyring, { maxAge: 60_000 }) }
   t.match(granted(t, f5({}, old, now), 'too old, without iat'), { authorization: null })
   const aged = { target: linked(token({ iat: second - 3600 })) }
   t.notMatch(granted(t, f5(aged, old, now), 'too old by its iat')?.query, /auth/)
@@ -536,7 +536,7 @@ t.test('F5: an ended token counts as absent where a cookie proves its very sessi
   ]
   for (const [name, reason, changes] of refused) denied(t, f5(changes), reason, name)
   denied(t, f5({}, long, now + 12 * hour), 'token-expired', 'the session has ended too')
-  const strict = { ...long, tokens: { ...long.tokens, requireExp: true } }
+  const strict = { ...long, keyring: withPolicy(long.keyring, { requireExp: true }) }
   const endless = { target: linked(token({ exp: undefined })) }
   denied(t, f5(endless, strict, now), 'token-invalid', 'without exp where it is required')
   t.end()
@@ -558,10 +558,13 @@ t.test('F5: a session of one URLToken is not that of another', (t) => {
 
 t.test('the contact center of a session is that of the token', async (t) => {
   const other = await createGate([retiredText], {}, 'other')
-  const two = { ...gate, keys: [...gate.keys, ...other.keys] }
+  const two = {
+    ...gate,
+    keyring: withKeys(gate.keyring, [...gate.keyring.keys, ...other.keyring.keys]),
+  }
   const cookie = session({}, retiredText, two)
   t.match(granted(t, ask({ ...script, cookie }, two))?.subject, {
-    contactCenter: { name: 'other' },
+    contactCenter: 'other',
   })
   const both = granted(t, ask({ ...script, cookie: `${a}; ${cookie}` }, two))
   const { userId, sessionId } = ids
@@ -613,7 +616,10 @@ t.test('a session holds for what comes after, by whichever secret opened it', (t
     denied(t, ask({ ...script, cookie }, gate, now + hour + 5000), 'token-missing', 'no longer')
     denied(t, ask({ ...script, cookie }, retired), 'token-missing', 'its secret retired')
   }
-  const withoutOlder = { ...gate, keys: gate.keys.slice(0, 1) }
+  const withoutOlder = {
+    ...gate,
+    keyring: withKeys(gate.keyring, gate.keyring.keys.slice(0, 1)),
+  }
   const cookie = session({}, older)
   denied(t, ask({ ...script, cookie }, withoutOlder), 'token-missing', 'the older one retired')
   granted(t, ask({ ...script, cookie: `${cookie}; ${a}` }, withoutOlder), 'another session stays')

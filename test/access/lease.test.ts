@@ -12,7 +12,7 @@ function session(
   lasts = 60_000,
   by = gate,
 ): Session {
-  const [key] = by.keys
+  const [key] = by.keyring.keys
   if (key === undefined) throw new Error('no key')
   return openSession(key, { ...ids, ...changes }, now + lasts, gate.sessions, now)
 }

@@ -11,17 +11,17 @@ import {
   type SessionPolicy,
   splitCookies,
 } from '../../src/access/session.ts'
-import { type Key, verifyToken } from '../../src/access/token.ts'
-import { createGate, ids, jwt, secret } from '../stage.ts'
+import { type Key, type Keyring, verifyToken } from '../../src/access/token.ts'
+import { createGate, ids, jwt, secret, withKeys } from '../stage.ts'
 
 const now = Date.UTC(2026, 0, 1)
 const hour = 3_600_000
 const policy: SessionPolicy = { maxAge: 12 * hour, outliveToken: false }
-const { keys } = await createGate()
-const key = first(keys)
+const { keyring } = await createGate()
+const key = first(keyring)
 
-function first(all: readonly Key[]): Key {
-  const [one] = all
+function first({ keys }: Keyring): Key {
+  const [one] = keys
   if (one === undefined) throw new Error('no key')
   return one
 }
@@ -37,11 +37,17 @@ interface Opened {
   readonly at?: number
   /** The Cookie header that the browser sends. */
   readonly cookie?: string
-  readonly known?: readonly Key[]
+  readonly known?: Keyring
 }
 
 /** The Set-Cookie lines for a session of these ids. */
-function open({ by = key, at = now, cookie = '', known = keys, ...opened }: Opened = {}): string[] {
+function open({
+  by = key,
+  at = now,
+  cookie = '',
+  known = keyring,
+  ...opened
+}: Opened = {}): string[] {
   const { expires = at + hour, sessions = policy, ...named } = { ...ids, ...opened }
   const session = openSession(by, named, expires, sessions, at)
   return keepSession(session, named.URLToken, splitCookies(cookie), known, at)
@@ -57,7 +63,7 @@ function parse(line = ''): { name: string; value: string; attributes: readonly s
 const pairOf = (lines: readonly string[]): string => (lines[0] ?? '').split(';')[0] ?? ''
 
 /** The sessions that a Cookie header proves, by their session ids. */
-function read(cookie: string, { at = now, known = keys } = {}): string[] {
+function read(cookie: string, { at = now, known = keyring } = {}): string[] {
   return readSessions(splitCookies(cookie), known, at).map((session) => session.sessionId)
 }
 
@@ -107,11 +113,15 @@ t.test('a name stands for contact center, userId, sessionId and URLToken', async
   const nameOf = (opened: Opened): string => parse(open(opened)[0]).name
   const own = nameOf({})
   t.equal(nameOf({ at: now + hour, expires: null }), own, 'at any time')
-  const rotated = (await createGate(['another secret of the same center', secret])).keys
-  t.equal(nameOf({ by: first(rotated) }), own, 'by any secret of the contact center')
-  const other = (await createGate([secret], {}, 'other')).keys
+  const rotated = (await createGate(['another secret of the same center', secret])).keyring
+  t.equal(
+    nameOf({ by: first(rotated), known: rotated }),
+    own,
+    'by any secret of the contact center',
+  )
+  const other = (await createGate([secret], {}, 'other')).keyring
   const others = [
-    nameOf({ by: first(other) }),
+    nameOf({ by: first(other), known: other }),
     nameOf({ userId: 'agent-8' }),
     nameOf({ sessionId: 'session-2' }),
     nameOf({ URLToken: 'f38791af' }),
@@ -195,10 +205,10 @@ t.test('a cookie is read back as the session that was opened', (t) => {
   for (const [name, opened] of rows) {
     const lines = open(opened)
     const cookies = splitCookies(pairOf(lines))
-    const [session, ...more] = readSessions(cookies, keys, now)
+    const [session, ...more] = readSessions(cookies, keyring, now)
     const { userId, sessionId, URLToken } = { ...ids, ...opened }
     t.strictSame(more, [], name)
-    t.match(session, { key, userId, sessionId, end: now + hour }, name)
+    t.match(session, { keyId: key.sessions.id, userId, sessionId, end: now + hour }, name)
     const query = new URLSearchParams({ userId, sessionId, URLToken }).toString()
     t.ok(session && names(session, parsed(query)), `${name}: the query names it`)
     t.match(lines[0], /^[\x21-\x7e]+(; [\x21-\x7e]+)+$/, `${name}: one line of ASCII`)
@@ -213,7 +223,7 @@ function parsed(query: string): Query {
 }
 
 t.test('what the query names has to be the session', (t) => {
-  const [session] = readSessions(splitCookies(pairOf(open())), keys, now)
+  const [session] = readSessions(splitCookies(pairOf(open())), keyring, now)
   const rows: readonly (readonly [string, boolean])[] = [
     ['', true],
     ['x=y', true],
@@ -246,7 +256,7 @@ t.test('what the query names has to be the session', (t) => {
 })
 
 t.test('a token and a session are the same where all that the token names is', async (t) => {
-  const [session] = readSessions(splitCookies(pairOf(open())), keys, now)
+  const [session] = readSessions(splitCookies(pairOf(open())), keyring, now)
   const claims = { userId: ids.userId, sessionId: ids.sessionId, URLToken: null }
   const same = (changes: object, by = key): boolean | undefined =>
     session && proves(session, by, { ...claims, ...changes })
@@ -257,7 +267,7 @@ t.test('a token and a session are the same where all that the token names is', a
   t.equal(same({ sessionId: 'session-2' }), false, 'another session')
   t.equal(same({ userId: 'Agent-7' }), false, 'case')
   const other = await createGate([secret], {}, 'other')
-  t.equal(same({}, first(other.keys)), false, 'another contact center')
+  t.equal(same({}, first(other.keyring)), false, 'another contact center')
 })
 
 t.test('a cookie that is not the gateway’s own proves nothing', async (t) => {
@@ -265,7 +275,7 @@ t.test('a cookie that is not the gateway’s own proves nothing', async (t) => {
   const { name, value } = parse(pair)
   const [head = '', body = '', signature = ''] = value.split('.')
   const payload = JSON.parse(Buffer.from(body, 'base64url').toString())
-  const other = (await createGate(['another secret of 32 bytes or more'])).keys
+  const other = (await createGate(['another secret of 32 bytes or more'])).keyring
   const retired = pairOf(open({ by: first(other), known: other }))
   const bySecret = jwt(payload)
   const longer = jwt({ ...payload, exp: payload.exp + 86_400 })
@@ -296,9 +306,13 @@ t.test('a cookie that is not the gateway’s own proves nothing', async (t) => {
   ]
   for (const [what, cookie] of rows) t.strictSame(read(cookie), [], what)
   t.strictSame(read(pair), [ids.sessionId], 'as it was')
-  t.strictSame(read(pair, { known: [...other, ...keys] }), [ids.sessionId], 'by the older secret')
+  t.strictSame(
+    read(pair, { known: withKeys(keyring, [...other.keys, ...keyring.keys]) }),
+    [ids.sessionId],
+    'by the older secret',
+  )
   t.strictSame(read(pair, { known: other }), [], 'its secret retired')
-  t.strictSame(read(pair, { known: [] }), [], 'no secret at all')
+  t.strictSame(read(pair, { known: withKeys(keyring, []) }), [], 'no secret at all')
 
   const parts = [head, body, signature].map((part) => Buffer.from(part, 'base64url'))
   parts.forEach((part, index) => {
@@ -313,14 +327,13 @@ t.test('a cookie that is not the gateway’s own proves nothing', async (t) => {
 })
 
 t.test('no session is a token', async (t) => {
-  const { keys: both } = await createGate([secret, 'another secret of 32 bytes or more'])
-  const lenient = { requireExp: false, maxAge: null, clockTolerance: 5000 }
-  for (const by of both) {
+  const { keyring: both } = await createGate([secret, 'another secret of 32 bytes or more'])
+  for (const by of both.keys) {
     const { value } = parse(open({ by })[0])
-    t.match(verifyToken(value, both, lenient, now), { state: 'refused', reason: 'token-invalid' })
-    const named = by.cookie.sign({ userId: ids.userId, sessionId: ids.sessionId })
+    t.match(verifyToken(value, null, both, now), { state: 'refused', reason: 'token-invalid' })
+    const named = by.sessions.cookie.sign({ userId: ids.userId, sessionId: ids.sessionId })
     t.match(
-      verifyToken(named, both, lenient, now),
+      verifyToken(named, null, both, now),
       { state: 'refused', reason: 'token-invalid', key: null },
       'not even with a token’s claims',
     )
@@ -333,14 +346,14 @@ t.test('what a session’s key signed is a session only if it says all of it', (
   const whole: Record<string, string | number> = JSON.parse(
     Buffer.from(body, 'base64url').toString(),
   )
-  t.strictSame(read(`${name}=${key.cookie.sign(whole)}`), [ids.sessionId], 'all of it')
+  t.strictSame(read(`${name}=${key.sessions.cookie.sign(whole)}`), [ids.sessionId], 'all of it')
   for (const claim of Object.keys(whole)) {
     const { [claim]: told, ...rest } = whole
-    t.strictSame(read(`${name}=${key.cookie.sign(rest)}`), [], `no ${claim}`)
+    t.strictSame(read(`${name}=${key.sessions.cookie.sign(rest)}`), [], `no ${claim}`)
     // An `exp` that is no number is not even signed.
     if (claim === 'exp') continue
     const wrong = { ...rest, [claim]: typeof told === 'string' ? 7 : String(told) }
-    t.strictSame(read(`${name}=${key.cookie.sign(wrong)}`), [], `another type of ${claim}`)
+    t.strictSame(read(`${name}=${key.sessions.cookie.sign(wrong)}`), [], `another type of ${claim}`)
   }
   t.end()
 })
@@ -471,12 +484,15 @@ t.test('what no longer counts goes before what does', async (t) => {
     jar.take(open({ sessionId: `s${i}`, at: now + i * 1000, cookie: jar.header }))
   }
   const at = now + 30_000
-  const other = (await createGate(['another secret of 32 bytes or more'])).keys
+  const other = (await createGate(['another secret of 32 bytes or more'])).keyring
   const useless: readonly (readonly [string, string])[] = [
     ['text', '__Host-copilot-x=1'],
     ['nothing', '__Host-copilot-x='],
     ['a large text', `__Host-copilot-x=${'x'.repeat(4000)}`],
-    ['a session of a retired secret', pairOf(open({ by: first(other), sessionId: 'r', at }))],
+    [
+      'a session of a retired secret',
+      pairOf(open({ by: first(other), known: other, sessionId: 'r', at })),
+    ],
     ['a session that has ended', pairOf(open({ sessionId: 'e', at: at - 1000, expires: at }))],
   ]
   for (const [what, cookie] of useless) {

@@ -11,15 +11,14 @@ import {
   type TokenPolicy,
   verifyToken,
 } from '../../src/access/token.ts'
-import { createGate, ids, secret } from '../stage.ts'
+import { createGate, ids, secret, withKeys, withPolicy } from '../stage.ts'
 
 const now = Date.UTC(2026, 0, 1)
 const second = now / 1000
 const header = { alg: 'HS256', typ: 'JWT' }
 const claims = { userId: ids.userId, sessionId: ids.sessionId, exp: second + 3600 }
 const identity = { userId: ids.userId, sessionId: ids.sessionId, URLToken: null }
-const lenient: TokenPolicy = { requireExp: false, maxAge: null, clockTolerance: 5000 }
-const gate = await createGate()
+const { keyring } = await createGate()
 
 const encode = (text: string | Buffer): string => Buffer.from(text).toString('base64url')
 
@@ -39,7 +38,7 @@ function make({ key = secret, hash = 'sha256', ...parts }: Made = {}): string {
 }
 
 function verify(token: string, policy: Partial<TokenPolicy> = {}, at = now): Token {
-  return verifyToken(token, gate.keys, { ...lenient, ...policy }, at)
+  return verifyToken(token, null, withPolicy(keyring, policy), at)
 }
 
 /** The state in a word: `valid`, or the reason against it. */
@@ -53,7 +52,7 @@ const [head = '', body = '', signature = ''] = own.split('.')
 
 t.test('tokens that others made are accepted', async (t) => {
   const key = randomBytes(32)
-  const { keys } = await createGate([key])
+  const { keyring } = await createGate([key])
   const rows: readonly (readonly [string, string])[] = [
     ['by hand', make({ key })],
     ['jose', await new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(key)],
@@ -72,7 +71,7 @@ t.test('tokens that others made are accepted', async (t) => {
     ['openssl', byOpenssl(['-mac', 'HMAC', '-macopt', `hexkey:${key.toString('hex')}`])],
   ]
   for (const [name, token] of rows) {
-    const verified = verifyToken(token, keys, lenient, now)
+    const verified = verifyToken(token, null, keyring, now)
     t.match(verified, { state: 'valid', claims: identity, expires: now + 3_605_000 }, name)
     t.match(verify(token), { state: 'refused', reason: 'token-invalid' }, `${name}, another secret`)
   }
@@ -100,18 +99,18 @@ t.test('the example of RFC 7515 A.1 verifies', async (t) => {
     'eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ',
     'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk',
   ].join('.')
-  const { keys } = await createGate([key])
-  t.match(keys[0]?.verifyToken(token), {
+  const { keyring } = await createGate([key])
+  t.match(keyring.keys[0]?.verifyToken(token), {
     header: { typ: 'JWT', alg: 'HS256' },
     payload: { iss: 'joe', exp: 1300819380, 'http://example.com/is_root': true },
   })
   const exp = 1_300_819_380_000
-  t.match(verifyToken(token, keys, lenient, exp - 1), {
+  t.match(verifyToken(token, null, keyring, exp - 1), {
     state: 'valid',
     claims: null,
     expires: exp + 5000,
   })
-  t.match(verifyToken(token, keys, lenient, exp + 5000), { reason: 'token-expired', claims: null })
+  t.match(verifyToken(token, null, keyring, exp + 5000), { reason: 'token-expired', claims: null })
   t.equal(verdict(token), 'token-invalid', 'by another key')
 })
 
@@ -230,11 +229,11 @@ t.test('crit is refused in any form', (t) => {
   )
   t.equal(verdict(make({ header: { ...header, critical: ['x'] } })), 'valid', 'another name')
   // The library refuses it by itself; it is not the library's to decide.
-  const lax = gate.keys.map((key) => ({
+  const lax = keyring.keys.map((key) => ({
     ...key,
     verifyToken: () => ({ header: { ...header, crit: [] }, payload: claims }),
   }))
-  const passed = verifyToken(own, lax, lenient, now)
+  const passed = verifyToken(own, null, withKeys(keyring, lax), now)
   t.match(passed, {
     reason: 'token-invalid',
     claims: identity,
@@ -620,34 +619,38 @@ t.test('claims that name someone are non-empty strings or safe integers', (t) =>
 
 t.test('several secrets are tried, the newest first', async (t) => {
   const secrets = ['newest', 'older', 'oldest'].map((name) => name.padEnd(32, '.'))
-  const { keys } = await createGate(secrets)
+  const { keyring } = await createGate(secrets)
   for (const [index, key] of secrets.entries()) {
-    const verified = verifyToken(make({ key }), keys, lenient, now)
-    t.equal(verified.key, keys[index], `by secret ${index + 1}`)
+    const verified = verifyToken(make({ key }), null, keyring, now)
+    t.equal(verified.key, keyring.keys[index], `by secret ${index + 1}`)
     t.match(verified, { state: 'valid', claims: identity })
-    const old = verifyToken(make({ key, claims: { ...claims, exp: 1 } }), keys, lenient, now)
-    t.equal(old.key, keys[index], `expired, by secret ${index + 1}`)
+    const old = verifyToken(make({ key, claims: { ...claims, exp: 1 } }), null, keyring, now)
+    t.equal(old.key, keyring.keys[index], `expired, by secret ${index + 1}`)
     t.match(old, { state: 'ended', reason: 'token-expired' })
-    const early = verifyToken(make({ key, claims: { ...claims, nbf: 1e11 } }), keys, lenient, now)
+    const early = verifyToken(make({ key, claims: { ...claims, nbf: 1e11 } }), null, keyring, now)
     t.match(early, { state: 'refused', reason: 'token-not-active' })
-    t.equal(early.key, keys[index], `not active yet, by secret ${index + 1}`)
+    t.equal(early.key, keyring.keys[index], `not active yet, by secret ${index + 1}`)
   }
   const retired = make({ key: secrets[2] ?? '' })
-  t.match(verifyToken(retired, keys.slice(0, 2), lenient, now), {
+  t.match(verifyToken(retired, null, withKeys(keyring, keyring.keys.slice(0, 2)), now), {
     reason: 'token-invalid',
     key: null,
   })
-  t.match(verifyToken(own, keys, lenient, now), { reason: 'token-invalid', key: null }, 'another')
-  t.match(verifyToken(own, [], lenient, now), { reason: 'token-invalid' }, 'no secret at all')
+  t.match(verifyToken(own, null, keyring, now), { reason: 'token-invalid', key: null }, 'another')
+  t.match(
+    verifyToken(own, null, withKeys(keyring, []), now),
+    { reason: 'token-invalid' },
+    'no secret at all',
+  )
   const asked: number[] = []
-  const watched = keys.map((key, index) => ({
+  const watched = keyring.keys.map((key, index) => ({
     ...key,
     verifyToken(token: string) {
       asked.push(index)
       return key.verifyToken(token)
     },
   }))
-  verifyToken(make({ key: secrets[1] ?? '' }), watched, lenient, now)
+  verifyToken(make({ key: secrets[1] ?? '' }), null, withKeys(keyring, watched), now)
   t.strictSame(asked, [0, 1], 'no more than needed')
 })
 

@@ -6,8 +6,8 @@ import { ChannelReader, isReadablePoll, type Verdict } from '../../src/forward/s
 import { createGate, ids } from '../stage.ts'
 
 const now = Date.UTC(2026, 0, 1)
-const { keys } = await createGate()
-const [key] = keys
+const { keyring } = await createGate()
+const [key] = keyring.keys
 if (key === undefined) throw new Error('no key')
 
 function session(changes: Readonly<Record<string, string>> = {}, expires = now + 60_000): Session {
@@ -20,7 +20,7 @@ const own = session()
 const other = session({ sessionId: 'session-2', URLToken: 'other-token' })
 
 function reader(lease = new Lease([own]), apiToken: string | null = null): ChannelReader {
-  return new ChannelReader(new Channel(), lease, apiToken)
+  return new ChannelReader(new Channel(), lease, apiToken, null)
 }
 
 const json = JSON.stringify
@@ -262,7 +262,7 @@ t.test('the body of a poll is packets', (t) => {
   t.same(completed, { pass: true, rewritten: '40{"token":"real"}\x1e2' })
 
   const channel = new Channel()
-  const part = (): ChannelReader => new ChannelReader(channel, new Lease([own]), null)
+  const part = (): ChannelReader => new ChannelReader(channel, new Lease([own]), null, null)
   t.same(poll('451-["x",{"_placeholder":true,"num":0}]', part()), pass)
   t.same(poll('bAAEC', part()), pass, 'an attachment in the next poll')
   t.end()
@@ -342,7 +342,7 @@ t.test('what was there before a channel had its session belongs to that, or ends
   const channel = new Channel()
   for (const one of [early, late]) t.equal(channel.enter(one), true)
   t.equal(early.session, null)
-  const by = new ChannelReader(channel, late, null)
+  const by = new ChannelReader(channel, late, null, null)
   t.same(read(event('join', ids), by), pass)
   t.equal(channel.session, own)
   t.equal(early.session, own)
@@ -356,7 +356,7 @@ t.test('what was there before a channel had its session belongs to that, or ends
   ]
   shared.enter(foreignLease)
   shared.enter(mine)
-  read(event('join', ids), new ChannelReader(shared, mine, null))
+  read(event('join', ids), new ChannelReader(shared, mine, null, null))
   t.equal(foreignLease.revoked, true, 'who is of none of its sessions')
   const gone = lease(own, other)
   const left = new Channel()

@@ -338,15 +338,15 @@ export async function requests(): Promise<fc.Arbitrary<Played>> {
 
 /** Makes the cookies that the gateway gives. */
 async function cookieMaker(): Promise<(of: Identity) => { name: string; value: string }> {
-  const { keys } = await createGate()
-  const [key] = keys
+  const { keyring } = await createGate()
+  const [key] = keyring.keys
   if (key === undefined) throw new Error('no key')
   return (of) => {
     const start = Date.UTC(2026, 0, 1)
     const policy = { maxAge: farFuture - start, outliveToken: false }
     const session = openSession(key, of, null, policy, start)
     const none = { own: [], others: '' }
-    const [line = ''] = keepSession(session, of.URLToken, none, [key], start)
+    const [line = ''] = keepSession(session, of.URLToken, none, keyring, start)
     const [, name = '', value = ''] = /^([^=]+)=([^;]+)/.exec(line) ?? []
     return { name, value }
   }

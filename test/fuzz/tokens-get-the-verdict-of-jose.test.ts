@@ -9,6 +9,6 @@ t.test(tokens.promise, async (t) => {
 })
 
 t.test('every difference in the table is one', async (t) => {
-  const { keys } = await createGate()
-  for (const { what, example } of differences) t.equal(await judge(example, keys), what)
+  const { keyring } = await createGate()
+  for (const { what, example } of differences) t.equal(await judge(example, keyring), what)
 })

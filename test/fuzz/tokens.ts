@@ -3,8 +3,8 @@ import { isUtf8 } from 'node:buffer'
 import { createHmac } from 'node:crypto'
 import fc from 'fast-check'
 import { jwtVerify } from 'jose'
-import { type Claims, type Key, type TokenPolicy, verifyToken } from '../../src/access/token.ts'
-import { createGate, secret } from '../stage.ts'
+import { type Claims, type Keyring, type TokenPolicy, verifyToken } from '../../src/access/token.ts'
+import { createGate, secret, withPolicy } from '../stage.ts'
 import { property } from './property.ts'
 import { few, words } from './requests.ts'
 
@@ -275,8 +275,8 @@ async function byJose(token: string, policy: TokenPolicy): Promise<object | null
 }
 
 /** Compares the two: `allow` or `deny` where they agree, else the difference that it is. */
-export async function judge({ token, policy }: Case, keys: readonly Key[]): Promise<string> {
-  const own = verifyToken(token, keys, policy, now)
+export async function judge({ token, policy }: Case, keyring: Keyring): Promise<string> {
+  const own = verifyToken(token, null, withPolicy(keyring, policy), now)
   const claims = own.state === 'valid' ? own.claims : null
   const read = await byJose(token, policy)
   if (claims === null && read === null) return 'deny'
@@ -314,11 +314,11 @@ export const tokens = property(
     allowed: 0.25,
   },
   async () => {
-    const { keys } = await createGate()
+    const { keyring } = await createGate()
     return {
       cases,
       examples: differences.map(({ example }) => example),
-      judge: (one) => judge(one, keys),
+      judge: (one) => judge(one, keyring),
     }
   },
 )

@@ -31,6 +31,28 @@ const gateway = await startGateway(t, upstream.origin, {
   COPILOT_API_TOKEN: 'the-api-token-of-the-backend',
 })
 const limited = await startGateway(t, upstream.origin, { RATE_LIMIT: '1/1h' })
+const listed = await startGateway(
+  t,
+  upstream.origin,
+  {},
+  {
+    configure: (config) => ({
+      ...config,
+      contactCenters: config.contactCenters.map((one) => ({ ...one, urlTokens: ['another'] })),
+    }),
+  },
+)
+const once = await startGateway(
+  t,
+  upstream.origin,
+  {},
+  {
+    configure: (config) => ({
+      ...config,
+      contactCenters: config.contactCenters.map((one) => ({ ...one, oneTimeTokens: true })),
+    }),
+  },
+)
 const full = await startGateway(t, upstream.origin, { MAX_CONNECTIONS: '1' })
 const { host } = new URL(gateway.origin)
 const now = inAnHour() - 3600
@@ -57,8 +79,11 @@ interface Provocation {
 
 const at = { method: 'GET', path: '/' } as const
 
-/** Every reason of which a request by HTTP can be the cause; an internal error needs a bug. */
-const provocations: Readonly<Record<Exclude<Reason, 'internal-error'>, Provocation>> = {
+/** An internal error needs a bug, and state that can't be reached a store that fails. */
+const elsewhere = ['internal-error', 'state-unreachable'] as const
+
+/** Every reason of which a request by HTTP can be the cause. */
+const provocations: Readonly<Record<Exclude<Reason, (typeof elsewhere)[number]>, Provocation>> = {
   'target-invalid': {
     bytes: request(`GET /../${link({ auth: good }).slice(1)}`),
     status: 400,
@@ -106,6 +131,18 @@ const provocations: Readonly<Record<Exclude<Reason, 'internal-error'>, Provocati
     bytes: signed({ sessionId: 'ended' }, { sessionId: 'ended' }),
     status: 403,
     says: { ...at, ...subject, sessionId: 'ended' },
+  },
+  'url-token-unknown': {
+    bytes: signed({}),
+    status: 403,
+    says: { ...at, ...subject },
+    front: listed,
+  },
+  'token-replayed': {
+    bytes: request(`GET ${link({ auth: good })}`),
+    status: 403,
+    says: { ...at, ...subject },
+    front: once,
   },
   'session-mismatch': {
     bytes: request(`GET ${link({ auth: good, EIO: '3' }, '/socket.io/')}`),
@@ -155,6 +192,7 @@ await exchange(limited.port, request('GET /'))
 const agent = new Agent({ keepAlive: true })
 t.teardown(() => agent.destroy())
 await ask(full.origin, link(), { agent })
+await ask(once.origin, link({ auth: good }))
 upstream.seen.length = 0
 
 for (const [reason, { bytes, status, says, reached, front = gateway }] of Object.entries(
@@ -196,7 +234,7 @@ for (const [reason, { bytes, status, says, reached, front = gateway }] of Object
 }
 
 t.test('no other reason exists', async (t) => {
-  t.strictSame(Object.keys(denials).sort(), [...Object.keys(provocations), 'internal-error'].sort())
+  t.strictSame(Object.keys(denials).sort(), [...Object.keys(provocations), ...elsewhere].sort())
   for (const [reason, { status }] of Object.entries(provocations)) {
     t.match(denials, { [reason]: status })
   }

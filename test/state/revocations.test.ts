@@ -8,7 +8,7 @@ const gate = await createGate()
 const hour = 3_600_000
 
 function session(changes: Readonly<Record<string, string>> = {}, at = Date.now()): Session {
-  const [key] = gate.keys
+  const [key] = gate.keyring.keys
   if (key === undefined) throw new Error('no key')
   return openSession(key, { ...ids, ...changes }, null, gate.sessions, at)
 }
