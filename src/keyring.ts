@@ -58,7 +58,8 @@ export async function createKeyring(
       gather(byKid, kid, made.slice(-1))
     }
     byName.set(name, made)
-    if (urlTokens === null) ofAnyLink.push(...made)
+    // Of one alone whatever comes is meant for it, and its list says what of that is let in.
+    if (urlTokens === null || contactCenters.length === 1) ofAnyLink.push(...made)
     for (const urlToken of urlTokens ?? []) {
       gather(byUrlToken, urlToken, made)
       owners.set(urlTokenHash(urlToken), name)

@@ -36,7 +36,8 @@ export interface Keyring {
   readonly key: (id: string) => Key | null
   /**
    * What may verify a token: the keys that its `kid` names, else those of the contact center whose
-   * URLToken the link has, else those of all contact centers without URLTokens of their own.
+   * URLToken the link has, else those of all contact centers without URLTokens of their own, or of the
+   * only one.
    */
   readonly candidates: (kid: unknown, urlToken: string | null) => readonly Key[]
   /** By the `kid` of what it signs; null for none of these. */
@@ -80,6 +81,7 @@ export type TokenHint =
   | 'the token’s alg is not HS256'
   | 'the token’s alg is that of no key'
   | 'no JWT_SECRET verifies the token'
+  | 'the link’s URLToken is no contact center’s'
   | 'the token has a crit header'
   | 'exp, nbf or iat is no finite number'
   | 'exp, nbf or iat is in milliseconds'
@@ -193,6 +195,7 @@ function unverifiedHeader(token: string): Readonly<Record<string, unknown>> | nu
 /** Why no key verifies a token. */
 function forgeryHint(header: Jwt['header'] | null, keys: readonly Key[]): TokenHint {
   if (header === null) return 'the token is no JWT'
+  if (keys.length === 0) return 'the link’s URLToken is no contact center’s'
   if (!keys.some(({ algorithms }) => algorithms.some((one) => one === header['alg']))) {
     const isShared = keys.every(({ algorithms }) => algorithms[0] === 'HS256')
     return isShared ? 'the token’s alg is not HS256' : 'the token’s alg is that of no key'
