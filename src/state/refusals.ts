@@ -78,6 +78,6 @@ function networkOf(ip: string): string {
   ]
   return all
     .slice(0, 4)
-    .map((group) => Number.parseInt(group || '0', 16))
+    .map((group) => Number.parseInt(group || '0', 16).toString(16))
     .join(':')
 }
