@@ -69,10 +69,12 @@ export async function createKeyring(
   }
   const upstreamSigner = upstreamSecret === null ? null : await createCodec(app, upstreamSecret)
 
-  const byId = new Map([...byName.values()].flat().map((key) => [key.id, key]))
+  const keys = [...byName.values()].flat()
+  const byId = new Map(keys.map((key) => [key.id, key]))
 
   return {
     contactCenters: new Map(contactCenters.map((one) => [one.name, one])),
+    keys,
     keysOf: (name) => byName.get(name) ?? [],
     key: (id) => byId.get(id) ?? null,
     candidates: (kid, urlToken) =>

@@ -31,6 +31,7 @@ export interface SessionKey {
 export interface Keyring {
   /** By their names. */
   readonly contactCenters: ReadonlyMap<string, ContactCenter>
+  readonly keys: readonly Key[]
   /** Of a contact center by its name, newest first. */
   readonly keysOf: (contactCenter: string) => readonly Key[]
   readonly key: (id: string) => Key | null
