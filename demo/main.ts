@@ -80,7 +80,7 @@ export async function runDemo(): Promise<void> {
 
 /** Starts a workspace, the gateway in front of it, and two sites that frame it. */
 export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
-  const { names = localNames, tls = null, log = createLog('silent') } = options
+  const { names = localNames, tls = null, log = createLog('silent', { write() {} }) } = options
   const ports = await pickPorts(options.ports ?? anyPorts)
   const scheme = tls ? 'https' : 'http'
   const at = (name: keyof typeof names, path = '/'): URL =>

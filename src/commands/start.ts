@@ -1,4 +1,7 @@
+import { isatty } from 'node:tty'
 import type { Logger } from 'pino'
+import { Output } from '../observe/output.ts'
+import { readableLines } from '../observe/terminal.ts'
 import type { Serving } from '../serve.ts'
 import type { Config } from '../settings/config.ts'
 import { errorCode } from '../settings/parsers.ts'
@@ -15,7 +18,11 @@ export async function start(yaml: string | null): Promise<number> {
   }
   const { config, warnings } = read
   const { createLog } = await import('../observe/log.ts')
-  const log = createLog(config.logLevel)
+  const output = new Output(1)
+  const readable = isatty(1) ? await readableLines(output) : null
+  const log = createLog(config.logLevel, readable ?? output)
+  output.onDropped = (count) => log.warn({ event: 'log-lines-dropped', count })
+  process.once('exit', () => output.flushSync())
   for (const warning of warnings) {
     log.warn({ event: 'setting-warning', setting: warning.setting }, sentence(warning))
   }
@@ -24,6 +31,8 @@ export async function start(yaml: string | null): Promise<number> {
   // From here on an error may hold a URL, token and all, and Node would print it.
   process.on('uncaughtException', (thrown: unknown) => {
     const err = thrown instanceof Error ? thrown : new TypeError('no error')
+    // The last line of all needs room.
+    output.flushSync()
     log.fatal({ event: 'internal-error', err })
     process.exit(1)
   })

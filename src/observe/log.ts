@@ -1,6 +1,5 @@
 import {
   type DestinationStream,
-  destination,
   type LevelWithSilent,
   type Logger,
   type LoggerOptions,
@@ -8,11 +7,8 @@ import {
   stdSerializers,
 } from 'pino'
 
-/** Newline-delimited JSON on stdout. No line ever holds a URL, header, token or cookie. */
-export function createLog(
-  level: LevelWithSilent,
-  stream: DestinationStream = destination(1),
-): Logger {
+/** Newline-delimited JSON. No line ever holds a URL, header, token or cookie. */
+export function createLog(level: LevelWithSilent, stream: DestinationStream): Logger {
   const quiet = {
     serializers: { err: describe },
     // Of an error under this key, or logged by itself, pino makes its message the line's.

@@ -30,6 +30,9 @@ export interface Child {
   /** The log so far, line by line, parsed. */
   readonly lines: readonly Record<string, unknown>[]
   readonly kill: (signal: NodeJS.Signals) => void
+  /** Reads no more of the log, until told to go on. */
+  readonly stopReading: () => void
+  readonly readOn: () => void
   /** The log's first line for which this holds; rejects when the process ends without it. */
   readonly logged: (
     holds: (line: Record<string, unknown>) => boolean,
@@ -62,7 +65,7 @@ export function run(
     stderr += chunk
     pour('stderr', chunk)
   })
-  createInterface({ input: child.stdout }).on('line', (line) => {
+  const reader = createInterface({ input: child.stdout }).on('line', (line) => {
     pour('log', line)
     lines.push(JSON.parse(line))
     check()
@@ -76,6 +79,8 @@ export function run(
     pid: child.pid ?? 0,
     lines,
     kill: (signal) => child.kill(signal),
+    stopReading: () => reader.pause(),
+    readOn: () => reader.resume(),
     ended,
     logged: (holds) =>
       new Promise((resolve, reject) => {

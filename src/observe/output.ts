@@ -1,0 +1,124 @@
+import { constants, fstatSync, openSync, writeSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { isatty } from 'node:tty'
+
+/** What waits while nobody reads, in bytes. */
+const bufferLimit = 4 * 1024 * 1024
+/** PIPE_BUF: a pipe takes so many bytes whole or not at all, so that lines of several processes don't mix. */
+const chunkLimit = 4096
+/** Until the next attempt after one that could not write, in ms. */
+const retryDelay = 20
+/** How long a flush waits for a reader that takes nothing, and in all, in ms. */
+const patience = 1000
+const flushLimit = 2000
+/** Wakes nobody. */
+const nobody = new Int32Array(new SharedArrayBuffer(4))
+
+/**
+ * Lines on a file descriptor, written at once where they can be. Where they can't, since nobody
+ * reads or the disk is full, they wait, and nothing waits for them: past 4 MiB lines are dropped and
+ * counted, until all that waits has gone.
+ */
+export class Output {
+  /** Is told, once lines flow again, how many were dropped. */
+  onDropped: (count: number) => void = () => {}
+  readonly #fd: number
+  readonly #waiting: Buffer[] = []
+  #bytes = 0
+  #dropped = 0
+  /** Dropped since it was last told. */
+  #untold = 0
+  #timer: NodeJS.Timeout | null = null
+  /** When bytes last went out, or somebody began to wait for it. */
+  #movedAt = 0
+  /** Somebody waited in vain, and nothing has gone out since. */
+  #abandoned = false
+
+  constructor(fd: number) {
+    this.#fd = withoutBlocking(fd)
+  }
+
+  /** Lines that were dropped since the process began. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  write(line: string): void {
+    const bytes = Buffer.from(line)
+    if (this.#untold > 0 || this.#bytes + bytes.length > bufferLimit) {
+      this.#dropped += 1
+      this.#untold += 1
+      return
+    }
+    this.#append(bytes)
+    if (this.#timer === null) this.#send()
+  }
+
+  /**
+   * Holds the process until all is out: for a reader that takes nothing 1 s, and not a second time;
+   * for one that reads 2 s.
+   */
+  flushSync(): void {
+    const start = Date.now()
+    if (!this.#abandoned) this.#movedAt = start
+    while (!this.#sendAll()) {
+      if (Date.now() >= Math.min(start + flushLimit, this.#movedAt + patience)) {
+        this.#abandoned = true
+        return
+      }
+      Atomics.wait(nobody, 0, 0, retryDelay)
+    }
+  }
+
+  #append(bytes: Buffer): void {
+    const last = this.#waiting.at(-1)
+    this.#bytes += bytes.length
+    if (last === undefined || last.length + bytes.length > chunkLimit) this.#waiting.push(bytes)
+    else this.#waiting[this.#waiting.length - 1] = Buffer.concat([last, bytes])
+  }
+
+  #send(): void {
+    this.#timer = this.#sendAll() ? null : setTimeout(() => this.#send(), retryDelay).unref()
+  }
+
+  /** Whether nothing waits any more. */
+  #sendAll(): boolean {
+    try {
+      for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+        const written = writeSync(this.#fd, first)
+        this.#bytes -= written
+        this.#movedAt = Date.now()
+        this.#abandoned = false
+        if (written === first.length) this.#waiting.shift()
+        else this.#waiting[0] = first.subarray(written)
+      }
+    } catch {
+      // EAGAIN: nobody reads. A full disk may get room again, a named pipe another reader.
+      return false
+    }
+    if (this.#untold > 0) {
+      const count = this.#untold
+      this.#untold = 0
+      this.onDropped(count)
+    }
+    return this.#waiting.length === 0
+  }
+}
+
+/** Files never block for long. Who else has the same pipe open finds it non-blocking, too. */
+function withoutBlocking(fd: number): number {
+  const stats = fstatSync(fd)
+  if (stats.isFIFO() || stats.isSocket()) {
+    // libuv makes what it opens non-blocking; Node gives the descriptor back as it was at its exit.
+    new Socket({ fd, readable: false, writable: true })
+  } else if (isatty(fd)) {
+    const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants
+    try {
+      // One of its own: a terminal is the shell's, too.
+      return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_NOCTTY)
+    } catch {
+      return fd
+    }
+  }
+  return fd
+}
