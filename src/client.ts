@@ -13,6 +13,8 @@ export interface Client {
   /** What the client called the gateway; '' where it did not say. */
   readonly host: string
   readonly requestId: string
+  /** Whether a trusted proxy asks, whose trace goes on. */
+  readonly trusted: boolean
 }
 
 /** Reads who asks from a request's connection and, of trusted proxies only, its headers. */
@@ -27,7 +29,14 @@ export function clientReader(trusted: readonly string[], scheme: 'http' | 'https
     const remote = addressOf(request.socket)
     const host = headers.host ?? headers[':authority']?.toString() ?? ''
     if (!trusts(remote, 0)) {
-      return { ip: remote, addresses: remote, scheme, host, requestId: randomUUID() }
+      return {
+        ip: remote,
+        addresses: remote,
+        scheme,
+        host,
+        requestId: randomUUID(),
+        trusted: false,
+      }
     }
     const said = readForwarding(headers)
     const chain = [remote]
@@ -42,6 +51,7 @@ export function clientReader(trusted: readonly string[], scheme: 'http' | 'https
       scheme: said.proto === 'http' || said.proto === 'https' ? said.proto : scheme,
       host: isAuthority(said.host) ? said.host : host,
       requestId: /^[\w.:+/=-]{1,128}$/.test(requestId) ? requestId : randomUUID(),
+      trusted: true,
     }
   }
 }

@@ -71,7 +71,7 @@ export function createAudit(log: Logger, observe: (line: AuditLine) => void = ()
 }
 
 /** A path as it may be logged: that of a mangled link has the query, token and all, in it. */
-function withoutLink(path: string): string {
+export function withoutLink(path: string): string {
   const decoded = decode(path) ?? ''
   const at = decoded.search(/(?:userId|sessionId|URLToken|auth|copilotSession)=|eyJ[\w-]*\./i)
   return at < 0 ? path : `${decoded.slice(0, at)}…`

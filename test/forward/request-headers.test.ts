@@ -29,6 +29,7 @@ const client: Client = {
   scheme: 'https',
   host: 'gateway.example:8443',
   requestId: 'request-1',
+  trusted: false,
 }
 const origin = 'https://copilot.example'
 const own = [
