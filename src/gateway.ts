@@ -23,6 +23,7 @@ import { createUpstream, hostFor } from './forward/upstream.ts'
 import { createKeyring, type PublishedKeys } from './keyring.ts'
 import type { Audit } from './observe/audit.ts'
 import type { Observations } from './observe/observations.ts'
+import type { Tracing } from './observe/tracing.ts'
 import { addOwnPages } from './own-pages.ts'
 import { countsAsRefusal, refusal } from './refusal.ts'
 import type { Config } from './settings/config.ts'
@@ -44,6 +45,8 @@ export interface Shared {
   readonly usedTokens: UsedTokens
   readonly refusals: Refusals
   readonly audit: Audit
+  /** Null where nobody traces. */
+  readonly tracing: Tracing | null
   readonly publishedKeys: PublishedKeys
   /** A browser has logged out. `before`: when its session was opened at the latest, in ms since the epoch. */
   readonly logOut: (revoked: Revoked, before: number) => void
@@ -112,6 +115,7 @@ export async function createGateway(
     open,
     inFlight,
     audit,
+    tracing: shared.tracing,
     refusals,
     rewriter: createRewriter(config.upstream.api, config.upstream.apiToken),
     channels: shared.channels,
@@ -284,7 +288,14 @@ export async function createGateway(
     const framing = { frameAncestors: "'none'", requestId, secure }
     const { status, headers, body } = refusal(reason, framing, undefined, wait)
     const lines = Object.entries({ ...headers, connection: 'close' }).map((line) => line.join(': '))
-    const client = { ip, addresses: ip, scheme: 'http', host: '', requestId } as const
+    const client = {
+      ip,
+      addresses: ip,
+      scheme: 'http',
+      host: '',
+      requestId,
+      trusted: false,
+    } as const
     audit(
       { decision: 'deny', reason, status, transport: 'http' },
       client,

@@ -12,6 +12,7 @@ import { createGateway, type Gateway, type Shared } from './gateway.ts'
 import { createListener, renewListener } from './listener.ts'
 import { createAudit } from './observe/audit.ts'
 import { createObservations, type Facts, type Observations } from './observe/observations.ts'
+import type { Tracing } from './observe/tracing.ts'
 import type { Config } from './settings/config.ts'
 import { isRevokedBy, type Revocation, type Revoked } from './state/revocations.ts'
 import { createState, type State } from './state/state.ts'
@@ -42,6 +43,8 @@ export interface ServeOptions {
   readonly warnings?: readonly string[]
   /** How many lines the log has lost. */
   readonly linesDropped?: () => number
+  /** null: nobody traces. */
+  readonly tracing?: Tracing | null
   readonly probeDelay?: number
 }
 
@@ -55,7 +58,12 @@ const defaultProbeDelay = 60_000
 export async function serve(
   initial: Config,
   log: Logger,
-  { probeDelay = defaultProbeDelay, linesDropped = () => 0, ...options }: ServeOptions = {},
+  {
+    probeDelay = defaultProbeDelay,
+    linesDropped = () => 0,
+    tracing = null,
+    ...options
+  }: ServeOptions = {},
 ): Promise<Serving> {
   let config = initial
   let warnings = options.warnings ?? []
@@ -77,6 +85,7 @@ export async function serve(
       open,
       channels,
       audit,
+      tracing,
       observations,
       revocations: state.revocations,
       usedTokens: state.usedTokens,

@@ -12,6 +12,7 @@ import { signParameter, unproven } from '../access/session.ts'
 import type { Keyring } from '../access/token.ts'
 import type { Client } from '../client.ts'
 import type { Audit, AuditEvent, Ending } from '../observe/audit.ts'
+import type { Trace, Tracing } from '../observe/tracing.ts'
 import { type Answer, countsAsRefusal, refusal, send } from '../refusal.ts'
 import { errorCode } from '../settings/parsers.ts'
 import type { Refusals } from '../state/refusals.ts'
@@ -40,6 +41,8 @@ export interface Carrier {
   /** The requests that the gateway has not yet answered. */
   readonly inFlight: InFlight
   readonly audit: Audit
+  /** Null where nobody traces. */
+  readonly tracing: Tracing | null
   readonly refusals: Refusals
   readonly rewriter: Rewriter
   readonly channels: Channels
@@ -50,6 +53,12 @@ export interface Carrier {
   readonly messageLimit: number
   readonly idleTimeout: number
   readonly upstreamTimeout: number
+}
+
+/** A request as it goes upstream. */
+interface Sent extends Dispatcher.DispatchOptions {
+  readonly origin: string
+  readonly headers: string[]
 }
 
 /** A request that has been decided on. */
@@ -81,6 +90,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   readonly #response: ServerResponse
   readonly #upgrade: Upgrade | null
   readonly #body: RequestBody
+  readonly #trace: Trace | null
   readonly #start = Date.now()
   /** When the side that it waits for has kept it waiting for long enough. */
   #patience: number
@@ -118,6 +128,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#upgrade = upgrade
     this.#decided = decided
     this.#hint = decided.hint
+    this.#trace = carrier.tracing?.begin(request, decided.client) ?? null
     const { decision } = decided
     this.lease = leaseOf(decision)
     this.#patience = this.#start + carrier.idleTimeout
@@ -279,6 +290,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       if (canHint) earlyHints(response, status, headers)
       return
     }
+    this.#trace?.answered(status)
     const answer = this.#answerHeaders(controller)
     const { path } = this.#decided.decision
     const kind = kindOf(path ?? '', String(answer['content-type'] ?? ''))
@@ -314,6 +326,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    this.#trace?.upstreamEnded()
     if (this.#finished) return
     if (this.#carrier.upstream.isResetting()) {
       this.#giveUp('upstream-unreachable', 'upstream')
@@ -413,12 +426,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     }
   }
 
-  #send(options: Dispatcher.DispatchOptions): void {
+  #send(sent: Sent): void {
+    const headers = this.#trace?.toUpstream(sent.headers, sent.origin) ?? sent.headers
+    const options = { ...sent, headers }
     this.#dispatch = () => this.#carrier.upstream.dispatcher.dispatch(options, this)
     this.#dispatch()
   }
 
-  #sendPoll(bytes: Buffer, options: Dispatcher.DispatchOptions): void {
+  #sendPoll(bytes: Buffer, options: Sent): void {
     if (this.#finished) return
     const encoded = this.#request.headers['content-encoding'] !== undefined
     const verdict = encoded ? this.#channel?.readEncoded() : this.#channel?.readPoll(bytes)
@@ -599,7 +614,9 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #audit(event: Pick<AuditEvent, 'status' | 'socket'>): void {
     const { decision, client } = this.#decided
     const subject = subjectOf(this.lease, decision.subject)
-    this.#carrier.audit({ ...this.#event(), ...event }, client, subject, this.#start)
+    const said = { ...this.#event(), ...event }
+    this.#carrier.audit(said, client, subject, this.#start)
+    this.#trace?.end(said, subject.contactCenter?.name ?? null)
   }
 
   #event(): Omit<AuditEvent, 'status'> {
