@@ -2,6 +2,7 @@ import { isatty } from 'node:tty'
 import type { Logger } from 'pino'
 import { Output } from '../observe/output.ts'
 import { readableLines } from '../observe/terminal.ts'
+import { startTracing, type Tracing } from '../observe/tracing.ts'
 import type { Serving } from '../serve.ts'
 import type { Config } from '../settings/config.ts'
 import { errorCode } from '../settings/parsers.ts'
@@ -26,7 +27,8 @@ export async function start(yaml: string | null): Promise<number> {
   for (const warning of warnings) {
     log.warn({ event: 'setting-warning', setting: warning.setting }, sentence(warning))
   }
-  const serving = await listen(config, log)
+  const tracing = await startTracing(process.env, log)
+  const serving = await listen(config, log, tracing)
   if (serving === null) return 1
   // From here on an error may hold a URL, token and all, and Node would print it.
   process.on('uncaughtException', (thrown: unknown) => {
@@ -40,14 +42,19 @@ export async function start(yaml: string | null): Promise<number> {
   log.info({ event: 'listening', addresses: serving.addresses })
   await signal
   await serving.close()
+  await tracing?.close()
   // Whatever still holds the event loop has had its time.
   process.exit(0)
 }
 
-async function listen(config: Config, log: Logger): Promise<Serving | null> {
+async function listen(
+  config: Config,
+  log: Logger,
+  tracing: Tracing | null,
+): Promise<Serving | null> {
   const { serve } = await import('../serve.ts')
   try {
-    return await serve(config, log)
+    return await serve(config, log, { tracing })
   } catch (error) {
     // Errors of the system: the address is taken, not ours, or no address at all.
     if (!(error instanceof Error && 'syscall' in error)) throw error
