@@ -105,7 +105,7 @@ function watched(exporter: SpanExporter, outage: Outage): SpanExporter {
         const { error } = result
         if (error === undefined) outage.over()
         // Messages have URLs in them.
-        else outage.failed('code' in error ? error.code : error.name)
+        else outage.failed(('code' in error && error.code) || error.name)
         done(result)
       }),
     shutdown: () => exporter.shutdown(),
