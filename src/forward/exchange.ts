@@ -616,7 +616,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     const subject = subjectOf(this.lease, decision.subject)
     const said = { ...this.#event(), ...event }
     this.#carrier.audit(said, client, subject, this.#start)
-    this.#trace?.end(said, subject.contactCenter?.name ?? null)
+    this.#trace?.end(said, subject.contactCenter)
   }
 
   #event(): Omit<AuditEvent, 'status'> {

@@ -11,7 +11,7 @@ const rate = { count: 3, window: hour }
 const always = Number.POSITIVE_INFINITY
 
 function session(userId: string, at = Date.now()): Session {
-  const [key] = gate.keys
+  const [key] = gate.keyring.keys
   if (key === undefined) throw new Error('no key')
   return openSession(key, { ...ids, userId }, null, gate.sessions, at)
 }
