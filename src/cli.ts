@@ -6,6 +6,7 @@ import { check } from './commands/check.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
 import { link } from './commands/link.ts'
+import { report } from './commands/report.ts'
 import { start } from './commands/start.ts'
 import { usage, wrongUsage } from './commands/usage.ts'
 import { errorCode } from './settings/parsers.ts'
@@ -25,6 +26,7 @@ async function run(argv: readonly string[]): Promise<number> {
     if (command === 'doctor') return await doctor(flags)
     if (command === 'start') return await start(configFile(flags))
     if (command === 'check') return check(configFile(flags))
+    if (command === 'report') return await report(flags)
     parseArgs({ args: flags, options: {} })
     if (command === 'demo') return await demo()
     return wrongUsage(`There is no command ${command}`)

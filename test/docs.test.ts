@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { denials } from '../src/access/decision.ts'
+import { advice } from '../src/observe/advice.ts'
 import { type Setting, settings } from '../src/settings/table.ts'
 import { exchange, link, startGateway, startUpstream } from './stage.ts'
 
@@ -40,11 +41,20 @@ t.test('the settings table is the code’s', async (t) => {
 })
 
 t.test('the table of reasons is the code’s', async (t) => {
-  const documented = table('| reason |').map(([reason = '', status]) => [names(reason)[0], status])
+  const documented = table('| reason |').map(([reason = '', ...cells]) => [
+    names(reason)[0],
+    ...cells,
+  ])
   t.same(
     documented,
-    Object.entries(denials).map(([reason, status]) => [reason, String(status)]),
+    Object.entries(advice).map(([reason, { happened, remedy }]) => [
+      reason,
+      String(Object.entries(denials).find(([denied]) => denied === reason)?.[1]),
+      happened,
+      remedy,
+    ]),
   )
+  t.same(Object.keys(advice), Object.keys(denials))
 })
 
 t.test('the fields of an audit line are documented, and nothing else is', async (t) => {

@@ -21,6 +21,10 @@ export const usage = `Usage: copilot-gateway [command]
             --user U --session S --url-token T
                             instead: make a link with JWT_SECRET of the settings
             --json          print the report as JSON
+  report  Say which integrations enforcement would refuse, which it does refuse, and what to do:
+            <log> ...       the gateway's log: files (.gz too), or - for stdin
+            --since 24h     only what is as young as that, or since a time: 2026-11-20T08:00Z
+            --json          print the report as JSON
 
   --help, -h   Print this.
   --version    Print the version.
