@@ -169,9 +169,7 @@ const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 /** Control and format characters, and those that end a line, made visible; cut where it is long. */
 function printable(text: string): string {
   const short = text.length > 200 ? `${text.slice(0, 200)}…` : text
-  return short
-    .replace(unprintable, (one) => `\\u{${one.codePointAt(0)?.toString(16)}}`)
-    .toWellFormed()
+  return short.replace(unprintable, (one) => `\\u{${one.codePointAt(0)?.toString(16)}}`)
 }
 
 /** JSON's own line ends and indentation stay. */

@@ -6,7 +6,9 @@ import { eight, line } from './log.ts'
 
 async function linesOf(...chunks: readonly (string | Buffer)[]): Promise<(string | null)[]> {
   const lines: (string | null)[] = []
-  await readLines(Readable.from(chunks.map((chunk) => Buffer.from(chunk))), (one) =>
+  await readLines(Readable.from(
+      chunks.map((chunk) => (typeof chunk === 'string' ? Buffer.from(chunk) : chunk)),
+    ), (one) =>
     lines.push(one),
   )
   return lines
@@ -30,6 +32,11 @@ t.test('a stream is cut into lines', async (t) => {
     ['one too long at the end', ['a\n', long], ['a', null]],
   ]
   for (const [name, chunks, expected] of rows) t.same(await linesOf(...chunks), expected, name)
+})
+
+t.test('a line longer than any text can be takes no memory', async (t) => {
+  const chunk = Buffer.alloc(2 ** 26, 'x')
+  t.same(await linesOf('a\n', ...Array(9).fill(chunk), '\nb'), ['a', null, 'b'])
 })
 
 t.test('a stream that breaks rejects, after the lines before', async (t) => {
