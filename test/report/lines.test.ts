@@ -6,10 +6,9 @@ import { eight, line } from './log.ts'
 
 async function linesOf(...chunks: readonly (string | Buffer)[]): Promise<(string | null)[]> {
   const lines: (string | null)[] = []
-  await readLines(Readable.from(
-      chunks.map((chunk) => (typeof chunk === 'string' ? Buffer.from(chunk) : chunk)),
-    ), (one) =>
-    lines.push(one),
+  await readLines(
+    Readable.from(chunks.map((chunk) => (typeof chunk === 'string' ? Buffer.from(chunk) : chunk))),
+    (one) => lines.push(one),
   )
   return lines
 }
