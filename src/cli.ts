@@ -1,6 +1,4 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
-import { findPackageJSON } from 'node:module'
 import { parseArgs } from 'node:util'
 import { check } from './commands/check.ts'
 import { demo } from './commands/demo.ts'
@@ -9,6 +7,7 @@ import { link } from './commands/link.ts'
 import { report } from './commands/report.ts'
 import { start } from './commands/start.ts'
 import { usage, wrongUsage } from './commands/usage.ts'
+import { version } from './commands/version.ts'
 import { errorCode } from './settings/parsers.ts'
 
 process.exitCode = await run(process.argv.slice(2))
@@ -45,11 +44,4 @@ function configFile(args: readonly string[]): string | null {
 function print(text: string): 0 {
   process.stdout.write(text)
   return 0
-}
-
-function version(): string {
-  // Found from here upwards: compiled, this file lies one folder deeper.
-  const path = String(findPackageJSON(import.meta.url))
-  const manifest: { readonly version: string } = JSON.parse(readFileSync(path, 'utf8'))
-  return manifest.version
 }

@@ -268,7 +268,7 @@ export async function createGateway(
         (decision.allow
           ? framingHint(request, decision.subject, origin)
           : originHint(decision.reason, facts, client)),
-      page: decision.allow && decision.reported === null ? null : pageOf(request.headers.referer),
+      page: decision.allow && decision.reported === null ? null : foreignPage(request, own),
     })
     exchanges.set(response, exchange)
     return { exchange, decision }
@@ -324,6 +324,12 @@ export async function createGateway(
     const page = pageOf(referer)
     return page !== null && framedBy(framers(page), page, own) ? page : "'none'"
   }
+}
+
+/** The page that led here; null where that is the workspace's own. */
+function foreignPage({ headers }: IncomingMessage, own: readonly string[]): string | null {
+  const page = pageOf(headers.referer)
+  return page === null || own.includes(page) ? null : page
 }
 
 /** The origin of the page that led to a request; null where it does not say. */

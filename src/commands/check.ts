@@ -1,7 +1,8 @@
 import type { Config, ContactCenter } from '../settings/config.ts'
+import { sentence } from '../settings/reader.ts'
 import { surroundingsOf } from '../settings/source.ts'
 import { type Setting, settings } from '../settings/table.ts'
-import { readSettings, readSome, sentence, wrongSettings } from './environment.ts'
+import { readSettings, readSome, wrongSettings } from './environment.ts'
 
 /** Says what every setting is, or everything that is wrong with them. */
 export function check(yaml: string | null): 0 | 1 {

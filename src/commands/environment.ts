@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type Read, readConfig, type Sources } from '../settings/config.ts'
 import type { Surroundings } from '../settings/parsers.ts'
-import { createReader, type Finding, type Problems, type Reader } from '../settings/reader.ts'
+import { createReader, type Problems, type Reader, sentence } from '../settings/reader.ts'
 import { readTold, type SettingFiles } from '../settings/told.ts'
 import type { YamlNode } from '../settings/yaml.ts'
 
@@ -33,8 +33,4 @@ export function surroundings(): Surroundings {
 export function wrongSettings({ problems }: Problems): 1 {
   for (const problem of problems) process.stderr.write(`${sentence(problem)}\n`)
   return 1
-}
-
-export function sentence({ setting, message }: Finding): string {
-  return `${setting} ${message}`
 }

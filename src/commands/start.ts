@@ -1,15 +1,20 @@
-import { isatty } from 'node:tty'
-import type { Logger } from 'pino'
-import { Output } from '../observe/output.ts'
-import { readableLines } from '../observe/terminal.ts'
-import { startTracing, type Tracing } from '../observe/tracing.ts'
-import type { Serving } from '../serve.ts'
-import type { Config } from '../settings/config.ts'
+import cluster from 'node:cluster'
+import { setTimeout } from 'node:timers/promises'
+import type { Tracing } from '../observe/tracing.ts'
+import type { Fleet } from '../operate/fleet.ts'
+import type { ProcessLog } from '../operate/process-log.ts'
+import type { Loaded } from '../operate/reload.ts'
 import { errorCode } from '../settings/parsers.ts'
-import { readSettings, sentence, wrongSettings } from './environment.ts'
+import { sentence } from '../settings/reader.ts'
+import { readSettings, wrongSettings } from './environment.ts'
+import { version } from './version.ts'
 
 /** Runs the gateway until a signal ends it. `yaml` is the path of a file of settings. */
 export async function start(yaml: string | null): Promise<number> {
+  if (cluster.isWorker) {
+    const { work } = await import('../operate/worker.ts')
+    return work()
+  }
   const read = readSettings(yaml)
   if ('problems' in read) {
     process.stderr.write('The gateway cannot start with these settings:\n\n')
@@ -17,61 +22,92 @@ export async function start(yaml: string | null): Promise<number> {
     process.stderr.write('\n`npm run demo` runs a complete demo with nothing configured.\n')
     return code
   }
-  const { config, warnings } = read
-  const { createLog } = await import('../observe/log.ts')
-  const output = new Output(1)
-  const readable = isatty(1) ? await readableLines(output) : null
-  const log = createLog(config.logLevel, readable ?? output)
-  output.onDropped = (count) => log.warn({ event: 'log-lines-dropped', count })
-  process.once('exit', () => output.flushSync())
-  for (const warning of warnings) {
+  let { config } = read
+  const { openProcessLog } = await import('../operate/process-log.ts')
+  const output = await openProcessLog(config.logLevel)
+  const { log } = output
+  for (const warning of read.warnings) {
     log.warn({ event: 'setting-warning', setting: warning.setting }, sentence(warning))
   }
-  const tracing = await startTracing(process.env, log)
-  const serving = await listen(config, log, tracing)
-  if (serving === null) return 1
-  // From here on an error may hold a URL, token and all, and Node would print it.
-  process.on('uncaughtException', (thrown: unknown) => {
-    const err = thrown instanceof Error ? thrown : new TypeError('no error')
-    // The last line of all needs room.
-    output.flushSync()
-    log.fatal({ event: 'internal-error', err })
-    process.exit(1)
-  })
+  const { startTracing } = await import('../observe/tracing.ts')
+  const tracing = config.workers > 1 ? null : await startTracing(process.env, log)
+  const fleet = await listening(config.listener, '', () => launch(read, output, tracing))
+  if (fleet === null) return 1
+  const { openSteering } = await import('../operate/steering.ts')
+  const steering = await listening(config.admin, 'ADMIN_', () =>
+    openSteering(config, fleet, version(), log),
+  )
+  if (steering === null && config.admin !== null) {
+    await fleet.close()
+    return 1
+  }
+  // From here on an error may hold a URL, token and all.
+  output.guard()
+  const { keepUpToDate } = await import('../operate/reload.ts')
+  keepUpToDate(
+    read,
+    () => readSettings(yaml),
+    fleet,
+    (loaded) => {
+      config = loaded.config
+      steering?.reload(config)
+    },
+    log,
+  )
   const signal = firstSignal()
-  log.info({ event: 'listening', addresses: serving.addresses })
+  const addresses = [...fleet.addresses, ...(steering === null ? [] : [steering.address])]
+  log.info({ event: 'listening', addresses })
   await signal
-  await serving.close()
+  steering?.drain()
+  await setTimeout(config.drainDelay)
+  await fleet.close()
   await tracing?.close()
+  await steering?.close()
   // Whatever still holds the event loop has had its time.
   process.exit(0)
 }
 
-async function listen(
-  config: Config,
-  log: Logger,
-  tracing: Tracing | null,
-): Promise<Serving | null> {
-  const { serve } = await import('../serve.ts')
+async function launch(read: Loaded, output: ProcessLog, tracing: Tracing | null): Promise<Fleet> {
+  if (read.config.workers > 1) {
+    const { startWorkers } = await import('../operate/workers.ts')
+    return startWorkers(read, output.log)
+  }
+  const { serveAlone } = await import('../operate/fleet.ts')
+  return serveAlone(read, output, tracing)
+}
+
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** Null, and a sentence on stderr, where the system refuses an address. */
+async function listening<T>(
+  address: Address | null,
+  prefix: '' | 'ADMIN_',
+  open: () => Promise<T>,
+): Promise<T | null> {
   try {
-    return await serve(config, log, { tracing })
+    return await open()
   } catch (error) {
     // Errors of the system: the address is taken, not ours, or no address at all.
-    if (!(error instanceof Error && 'syscall' in error)) throw error
-    const { host, port } = config.listener
+    if (!(error instanceof Error && 'syscall' in error) || address === null) throw error
     const code = errorCode(error)
-    const cause = causes[code ?? '']
+    const cause = causes(prefix)[code ?? '']
     const why = cause === undefined ? code : `${code}, ${cause}`
-    process.stderr.write(`Cannot listen on HOST ${host}, PORT ${port}: ${why}\n`)
+    const { host, port } = address
+    process.stderr.write(`Cannot listen on ${prefix}HOST ${host}, ${prefix}PORT ${port}: ${why}\n`)
     return null
   }
 }
 
-const causes: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'something else listens there',
-  EADDRNOTAVAIL: 'HOST is no address of this machine',
-  EACCES: 'ports this low need a privilege',
-  ENOTFOUND: 'HOST is a name without an address',
+function causes(prefix: string): Readonly<Record<string, string>> {
+  return {
+    EADDRINUSE: 'something else listens there',
+    EADDRNOTAVAIL: `${prefix}HOST is no address of this machine`,
+    EACCES: 'ports this low need a privilege',
+    ENOTFOUND: `${prefix}HOST is a name without an address`,
+  }
 }
 
 /** Resolves at the first signal; the next one ends the process at once. */

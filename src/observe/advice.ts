@@ -59,6 +59,19 @@ export const advice: Readonly<Record<Reason, Advice>> = {
     remedy:
       'It opens again once it would have ended by itself; after a logout, with any link that has not ended.',
   },
+  'url-token-unknown': {
+    happened: "The URLToken is none of its contact center's.",
+    remedy:
+      "Look at `page` for the integration; put its URLToken on the list if it is the contact center's.",
+  },
+  'token-replayed': {
+    happened: 'The token opens one session only, and has opened it.',
+    remedy: 'The contact center mints a fresh link.',
+  },
+  'state-unreachable': {
+    happened: 'Whether a one-time token was used before could not be told.',
+    remedy: 'Look at what the replicas share: Redis was away or slow. Nothing was let in.',
+  },
   'session-mismatch': {
     happened: "On Copilot's channel: another session than the socket's, or what can't be read.",
     remedy:

@@ -10,6 +10,10 @@ export interface Finding {
   readonly message: string
 }
 
+export function sentence({ setting, message }: Finding): string {
+  return `${setting} ${message}`
+}
+
 export interface Problems {
   readonly problems: readonly Finding[]
 }
@@ -130,9 +134,9 @@ export function createReader(
   }
 
   function add(findings: Finding[], setting: string, message: string): void {
-    const sentence = `${setting} ${message}`
-    if (!said.has(sentence)) findings.push({ setting, message })
-    said.add(sentence)
+    const whole = sentence({ setting, message })
+    if (!said.has(whole)) findings.push({ setting, message })
+    said.add(whole)
   }
 
   function wrong(setting: string, message: string): undefined {

@@ -1,0 +1,81 @@
+import { setTimeout } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { Read, Sources } from '../settings/config.ts'
+import { type Problems, sentence } from '../settings/reader.ts'
+import { needsRestart } from '../settings/restart.ts'
+import type { Fleet } from './fleet.ts'
+import { watchFiles } from './watch-files.ts'
+
+export type Loaded = Read & Sources
+
+/** Files that belong together change one after the other: for how long a change is waited on, in ms. */
+const settle = 500
+
+/**
+ * Reads the settings again on SIGHUP, and when one of the files they came from has changed, and has
+ * the fleet go on with them. Where anything is wrong with them, the old ones stay.
+ */
+export function keepUpToDate(
+  initial: Loaded,
+  read: () => (Read | Problems) & Sources,
+  fleet: Fleet,
+  onReloaded: (loaded: Loaded) => void,
+  log: Logger,
+): void {
+  let current = initial
+  /** One reload at a time, and one more for whatever was asked for meanwhile. */
+  let running = false
+  let again = false
+  let stopWatching = watchFiles(initial.files, onChange)
+  process.on('SIGHUP', ask)
+
+  function onChange(): void {
+    void setTimeout(settle, undefined, { ref: false }).then(ask)
+  }
+
+  function ask(): void {
+    again = true
+    if (!running) void run()
+  }
+
+  async function run(): Promise<void> {
+    running = true
+    while (again) {
+      again = false
+      await reload()
+    }
+    running = false
+  }
+
+  async function reload(): Promise<void> {
+    const loaded = read()
+    stopWatching()
+    stopWatching = watchFiles(loaded.files, onChange)
+    const problems =
+      'problems' in loaded ? loaded.problems : needsRestart(current.config, loaded.config)
+    if ('problems' in loaded || problems.length > 0) {
+      fail(problems.map(sentence))
+      return
+    }
+    try {
+      await fleet.reload(loaded)
+    } catch (error) {
+      log.error({ event: 'internal-error', err: error })
+      fail(['The gateway could not be built with these settings'])
+      return
+    }
+    current = loaded
+    log.level = loaded.config.logLevel
+    for (const warning of loaded.warnings) {
+      log.warn({ event: 'setting-warning', setting: warning.setting }, sentence(warning))
+    }
+    log.info({ event: 'reloaded' })
+    fleet.reloaded([])
+    onReloaded(loaded)
+  }
+
+  function fail(problems: readonly string[]): void {
+    log.error({ event: 'reload-failed', problems }, 'The settings of before stay')
+    fleet.reloaded(problems)
+  }
+}

@@ -1,0 +1,62 @@
+import type { Logger } from 'pino'
+import { createAdmin } from '../admin/admin.ts'
+import { createOverview } from '../observe/overview.ts'
+import { createUpstreamHealth } from '../observe/upstream-health.ts'
+import type { Config } from '../settings/config.ts'
+import type { Fleet } from './fleet.ts'
+
+/** The admin listener in front of a fleet. */
+export interface Steering {
+  /** Where it listens, as an origin. */
+  readonly address: string
+  /** The fleet goes on with other settings. */
+  readonly reload: (config: Config) => void
+  /** The fleet stops soon: it is no longer ready. */
+  readonly drain: () => void
+  readonly close: () => Promise<void>
+}
+
+/** Opens it; null where the settings want none. Rejects where the address can't be had. */
+export async function openSteering(
+  { admin: settings, upstream }: Config,
+  fleet: Fleet,
+  version: string,
+  log: Logger,
+): Promise<Steering | null> {
+  if (settings === null) return null
+  let health = createUpstreamHealth(upstream, log)
+  const overview = createOverview({
+    version,
+    scope: fleet.scope,
+    upstreams: () => health.states(),
+    upstreamsKnown: () => health.known,
+    collect: (withMetrics) => fleet.collect(overview.take, withMetrics),
+  })
+  fleet.onGone(overview.forget)
+  const close = async (): Promise<void> => {
+    overview.close()
+    await health.close()
+  }
+  const revoke = async (revoked: Parameters<Fleet['revoke']>[0]) => {
+    fleet.revoke(revoked)
+    return fleet.scope()
+  }
+  try {
+    const admin = await createAdmin(settings, { overview, revoke }, log)
+    return {
+      address: admin.address,
+      reload(config) {
+        void health.close()
+        health = createUpstreamHealth(config.upstream, log)
+      },
+      drain: overview.drain,
+      async close() {
+        await admin.close()
+        await close()
+      },
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
