@@ -118,8 +118,8 @@ export function connectRedis(url: URL, log: Logger, round: Round): RedisConnecti
   }
 }
 
-/** Resolves after so many ms; keeps no process alive. */
-export function after(ms: number): Promise<void> {
+/** Keeps no process alive. */
+function after(ms: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms).unref()
   })

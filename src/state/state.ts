@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { after, connectRedis, type RedisConnection, type RedisState } from './redis.ts'
+import { connectRedis, type RedisConnection, type RedisState } from './redis.ts'
 import { type Counts, createRefusals, type Rate, type Refusals } from './refusals.ts'
 import { type Carrier, createRevocationStream } from './revocation-stream.ts'
 import { createRevocations, type Revocation, type Revocations } from './revocations.ts'
@@ -23,10 +23,10 @@ export interface State {
   readonly close: () => Promise<void>
 }
 
-/** For how long a start waits to hear what was revoked before it, in ms. */
-const patience = 1000
-
-/** Keeps state in memory, and, with a Redis URL, shares it; resolves once what is shared is known. */
+/**
+ * Keeps state in memory and, with a Redis URL, shares it. Resolves once all that was revoked before is
+ * known, or Redis is known to be away: who served any earlier would let in what was revoked.
+ */
 export async function createState(
   { redisUrl }: { readonly redisUrl: string | null },
   log: Logger,
@@ -50,7 +50,7 @@ export async function createState(
         })
   const carrier: Carrier | null = redis === null ? null : stream
   const share = redis === null ? null : shareRefusals(redis)
-  if (redis !== null) await Promise.race([redis.known, after(patience)])
+  await redis?.known
 
   return {
     revocations: {

@@ -7,6 +7,7 @@ import { answered, redisMissing, startRedis, startReplica } from './redis-server
 
 const gate = await createGate()
 const hour = 3_600_000
+const stream = 'copilot-gateway:revocations'
 const rate = { count: 3, window: hour }
 const always = Number.POSITIVE_INFINITY
 
@@ -156,6 +157,8 @@ t.test('what is shared holds when Redis comes back empty', { skip: redisMissing 
   await hears
   t.equal(await a.usedTokens.use('token', null), 'first')
   for (let i = 0; i < 3; i += 1) a.refusals(rate).count('192.0.2.1', now)
+  // The next server's clock is behind this one's.
+  await redis.client.xadd(stream, '9999999999999-0', 'revocation', '{}')
 
   await redis.stop()
   await Promise.all([a.is('down'), b.is('down')])
@@ -193,5 +196,32 @@ t.test('what is shared holds when Redis comes back empty', { skip: redisMissing 
     a.lines.map(({ event, state }) => [event, state]),
     ['up', 'down', 'up'].map((state) => ['redis', state]),
     'the log has a line a change',
+  )
+})
+
+t.test('what a server lost is told to it, and nothing else', { skip: redisMissing }, async (t) => {
+  const redis = await startRedis(t)
+  const replica = await startReplica(t, redis.url)
+  const told = async (count: number): Promise<void> => {
+    for (let i = 0; i < 1000 && (await redis.client.xlen(stream)) < count; i += 1) {
+      await answered(replica)
+    }
+  }
+  replica.revocations.add(revocation('kept'))
+  await told(1)
+  await redis.client.save()
+  replica.revocations.add(revocation('lost'))
+  await told(2)
+  // A round is under way when the server dies.
+  redis.signal('SIGSTOP')
+  t.equal(await replica.usedTokens.use('token', null), 'unreachable')
+  await redis.stop()
+  await replica.is('down')
+  await redis.start()
+  await replica.is('up')
+  const entries = await redis.client.xrange(stream, '-', '+')
+  t.match(
+    entries.map(([, [, text]]) => text),
+    [/"kept"/, /"lost"/],
   )
 })
