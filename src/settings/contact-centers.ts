@@ -101,10 +101,13 @@ function readPublicKeys(
     const entries = reader.entriesOf(item, ['file', 'kid'])
     const [file, id] = [entries?.get('file'), entries?.get('kid')]
     if (entries !== null && file === undefined) reader.refuse(item, 'needs a file')
-    if (entries !== null && id === undefined && list.items.length > 1) {
+    let kid: string | null = contactCenter
+    if (id !== undefined) {
+      kid = reader.readNode(id, label(256))
+    } else if (entries !== null && list.items.length > 1) {
       reader.refuse(item, 'needs a kid, since there are several keys')
+      kid = null
     }
-    const kid = id === undefined ? contactCenter : reader.readNode(id, label(256))
     const key = file === undefined ? null : reader.readNode(file, publicKey, 'path')
     if (kid !== null && key !== null) keys.push({ kid, key })
   }

@@ -180,8 +180,11 @@ export function createReader(
     if (node.kind === 'nothing') return wrong(node.at, 'has no value')
     if (node.kind === 'list') return wrong(node.at, 'must be one value, not a list')
     if (node.kind === 'map') return wrong(node.at, 'must be one value, not a map')
-    // A number loses its zeros when it is one: as text it could mean something else.
-    if (node.kind !== 'text' && (form === undefined || form === 'path')) {
+    const asText = form === undefined || form === 'path'
+    if (
+      (asText && node.kind === 'number') ||
+      ((asText || form === 'list') && node.kind === 'boolean')
+    ) {
       return wrong(node.at, 'must be text: put it in quotes')
     }
     const text = node.text.trim()

@@ -16,7 +16,7 @@ export type YamlNode = YamlScalar | YamlList | YamlMap
 interface YamlScalar {
   readonly kind: 'text' | 'number' | 'boolean' | 'nothing'
   readonly at: string
-  /** As it is written, but for the quotes of a text. */
+  /** A number as it is written: 007 is not 7 where it names something. */
   readonly text: string
 }
 
@@ -73,7 +73,8 @@ export function parseYaml(file: string, text: string): YamlMap | Problems {
     } else if (isScalar(node) && node.value !== null) {
       const { value, source } = node
       if (typeof value === 'string') return { kind: 'text', at, text: value }
-      return { kind: typeof value === 'boolean' ? 'boolean' : 'number', at, text: source ?? '' }
+      if (typeof value === 'boolean') return { kind: 'boolean', at, text: String(value) }
+      return { kind: 'number', at, text: source ?? '' }
     }
     return { kind: 'nothing', at, text: '' }
   }
