@@ -144,6 +144,79 @@ t.test('link prints one signed URL and nothing else', async (t) => {
   t.equal(claims.exp - claims.iat, 60, 'signed with the newest secret, for as long as asked')
 })
 
+t.test('a YAML file holds settings, and several contact centers', async (t) => {
+  const [south, session] = ['south', 'session'].map((name) => `${name} `.repeat(9).trim())
+  const cwd = t.testdir({
+    conf: {
+      'gateway.yaml': `
+copilotUrl: https://copilot.example
+copilotApiToken: {env: API_TOKEN}
+requireExp: true
+sessionSecret: {file: session}
+contactCenters:
+  - {name: north, secrets: [{file: north}], frameAncestors: [n.example, "'self'"], urlTokens: [n1, n2]}
+  - {name: south, secrets: [{env: SOUTH}, {file: north}], frameAncestors: s.example, urlTokens: s1, oneTimeTokens: true}
+  - {name: west, keys: {jwks: "https://w.example/jwks?key=k"}, frameAncestors: w.example, urlTokens: w1, tokenMaxAge: 1m}
+`,
+      north: needed.JWT_SECRET,
+      session: `utf8:${session?.replaceAll(' ', '-')}`,
+    },
+  })
+  const env = { API_TOKEN: needed.COPILOT_API_TOKEN, SOUTH: `utf8:${south?.replaceAll(' ', '-')}` }
+  const config = ['--config', 'conf/gateway.yaml'] as const
+  const checked = await run(['check', ...config], { ...env, PORT: '2' }, cwd)
+  t.equal(checked.stderr, '')
+  t.equal(checked.code, 0)
+  t.match(checked.stdout, /^COPILOT_URL +https:\/\/copilot\.example\/$/m)
+  t.match(checked.stdout, /^COPILOT_API_TOKEN +28 characters$/m)
+  t.match(checked.stdout, /^PORT +2$/m)
+  t.match(checked.stdout, /^JWT_SECRET +of each contact center$/m)
+  t.match(checked.stdout, /^SESSION_SECRET +1 \(\d\d bytes\)$/m)
+  for (const line of [
+    /^north +keys 1 \(32 bytes\); frame ancestors https:\/\/n\.example 'self'; URLTokens 2; exp required; age any; .* one-time false; enforce$/m,
+    /^south +keys 2 \(\d\d bytes, 32 bytes\); .* one-time true; enforce$/m,
+    /^west +keys public, at https:\/\/w\.example\/jwks; .* URLTokens 1; exp required; age 60000ms; /m,
+  ]) {
+    t.match(checked.stdout, line)
+  }
+  t.notMatch(checked.stdout, new RegExp(`${secret}|the-api|session-session|south-south|n1|k$`, 'm'))
+
+  const link = (...args: string[]) => run(['link', ...who, ...config, ...args], env, cwd)
+  const signed = await link('--contact-center', 'south')
+  t.equal(signed.code, 0, signed.stderr)
+  jsonwebtoken.verify(signed.stdout.trim().split('auth=')[1] ?? '', env.SOUTH.slice(5))
+  const rows: readonly (readonly [string, readonly string[], 1 | 2, RegExp])[] = [
+    ['several', [], 2, /^link needs --contact-center, since there are several$/m],
+    ['nobody', ['--contact-center', 'east'], 2, /^There is no contact center "east"$/m],
+    [
+      'public keys',
+      ['--contact-center', 'west'],
+      1,
+      /^conf\/gateway\.yaml:9:5 contactCenters\[2\] has public keys: whoever has the private ones signs its links\n$/,
+    ],
+  ]
+  for (const [name, args, code, stderr] of rows) {
+    const refused = await link(...args)
+    t.equal(refused.code, code, name)
+    t.equal(refused.stdout, '')
+    t.match(refused.stderr, stderr)
+  }
+  const alone = await run(['link', ...who, '--contact-center', 'x'], needed)
+  t.match(alone.stderr, /^There is no contact center "x"$/m)
+
+  for (const command of ['start', 'check', 'link']) {
+    const absent = await run(
+      [command, '--config', 'gateway.yaml', ...(command === 'link' ? who : [])],
+      env,
+      cwd,
+    )
+    t.equal(absent.code, 1, command)
+    t.match(absent.stderr, /^gateway\.yaml must be a file that can be read \(ENOENT\)$/m)
+  }
+  const folder = await run(['check', '--config', 'conf'], env, cwd)
+  t.equal(folder.stderr, 'conf must be a file that can be read (EISDIR)\n')
+})
+
 t.test('link needs a secret and an address', async (t) => {
   const { JWT_SECRET } = needed
   const bare = await run(['link', ...who])
@@ -161,6 +234,12 @@ t.test('wrong usage', async (t) => {
   const rows: readonly (readonly [string, readonly string[], RegExp])[] = [
     ['no such command', ['stop'], /^There is no command stop$/m],
     ['no such option', ['--port', '1'], /^Unknown option '--port'/m],
+    [
+      'a file of settings without a name',
+      ['check', '--config'],
+      /^Option '--config <value>' argument/m,
+    ],
+    ['a file of settings for the demo', ['demo', '--config', 'x'], /^Unknown option '--config'/m],
     ['an option of another command', ['check', '--user', 'U'], /^Unknown option '--user'/m],
     ['one word too many', ['start', 'now'], /^Unexpected argument 'now'/m],
     ['link of nobody', ['link'], /^link needs --user, --session and --url-token/m],
@@ -194,8 +273,15 @@ t.test('help and version', async (t) => {
 
 t.test('start says where it listens, and ends in order at a signal', async (t) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    const { child, exit, lines, address } = await listening(t, { REQUIRE_EXP: 'false' })
-    t.match(lines[0], { event: 'setting-warning', setting: 'REQUIRE_EXP', level: 40 })
+    const cwd = t.testdir({ 'gateway.yaml': 'requireExp: false' })
+    const args = ['start', '--config', 'gateway.yaml']
+    const env = { REQUIRE_EXP: '' }
+    const { child, exit, lines, address } = await listening(t, env, args, cwd)
+    const setting = 'gateway.yaml:1:1 requireExp'
+    t.match(
+      lines.find((line) => Object(line).setting === setting),
+      { event: 'setting-warning', level: 40 },
+    )
     t.match(address, /^http:\/\/127\.0\.0\.1:\d+$/)
     t.equal((await fetch(address)).status, 401)
     child.kill(signal)
@@ -291,8 +377,8 @@ t.test('a fault of the gateway is not taken for one of its user', async (t) => {
 })
 
 /** A started gateway and its log lines, as soon as it listens. */
-async function listening(t: Test, env: Env) {
-  const child = begin(['start'], { ...needed, PORT: '0', ...env })
+async function listening(t: Test, env: Env, args: readonly string[] = ['start'], cwd = empty) {
+  const child = begin(args, { ...needed, PORT: '0', ADMIN_PORT: 'off', ...env }, cwd)
   t.teardown(() => child.kill('SIGKILL'))
   const exit = once(child, 'exit')
   const lines: unknown[] = []

@@ -55,7 +55,8 @@ function newestSecret(
   name: string | undefined,
 ): Buffer | string | null {
   if (list === null) {
-    if (name !== undefined && name !== 'default') return `There is no contact center ${name}`
+    if (name !== undefined && name !== 'default')
+      return `There is no contact center ${JSON.stringify(name)}`
     return reader.read(settings.jwtSecret)?.[0] ?? null
   }
   const entries = readEntries(reader, list)
@@ -63,9 +64,9 @@ function newestSecret(
     return 'link needs --contact-center, since there are several'
   }
   const entry = entries.find((one) => name === undefined || one.name === name)
-  if (entry === undefined) return `There is no contact center ${name}`
+  if (entry === undefined) return `There is no contact center ${JSON.stringify(name)}`
   if (entry.entries.has('keys')) {
-    reader.refuse(entry.node, 'has public keys: whoever has the private one signs its links')
+    reader.refuse(entry.node, 'has public keys: whoever has the private ones signs its links')
     return null
   }
   return readSigners(reader, entry)?.secrets[0] ?? null

@@ -62,6 +62,8 @@ function decodeSecret(text: string): Buffer | { readonly problem: string } {
 /** A public key taken for a shared secret would let everyone sign. */
 function isKey(value: Buffer): boolean {
   if (/-----BEGIN|["']kty/.test(value.toString('latin1'))) return true
+  // Asking OpenSSL takes its time, and DER begins with a SEQUENCE (X.690 §8.9).
+  if (value[0] !== 0x30) return false
   try {
     createPublicKey({ key: value, format: 'der', type: 'spki' })
     return true

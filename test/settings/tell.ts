@@ -50,13 +50,15 @@ export interface Told {
   readonly yaml?: string
   /** The text of `.env`. */
   readonly lines?: string
+  /** More of them, by their paths. */
+  readonly files?: Readonly<Record<string, string | undefined>>
   readonly env?: Readonly<Record<string, string | undefined>>
 }
 
 export function tell(told: Told) {
   const { yaml, lines } = told
   const readFile = (path: string): string => {
-    const text = { ...files, 'conf/gateway.yaml': yaml, '.env': lines }[path]
+    const text = { ...files, ...told.files, 'conf/gateway.yaml': yaml, '.env': lines }[path]
     if (text !== undefined) return text
     throw Object.assign(new Error(`ENOENT: no such file, open '${path}'`), { code: 'ENOENT' })
   }
@@ -76,6 +78,6 @@ export function findingsOf(told: Told): string[] {
   return sentences('problems' in result ? result.problems : result.warnings)
 }
 
-function sentences(findings: readonly Finding[]): string[] {
+export function sentences(findings: readonly Finding[]): string[] {
   return findings.map(({ setting, message }) => `${setting} ${message}`)
 }
