@@ -221,6 +221,14 @@ function readAll(told: Told, surroundings: Surroundings): Read | Problems {
     if (!isSet(settings.sessionSecret)) {
       refuse(settings.sessionSecret, `is required, ${since}`)
     }
+    const known = contactCenters.find(({ secrets }) =>
+      secrets.some((secret) => sessionSecrets.some((other) => other.equals(secret))),
+    )
+    if (known !== undefined) {
+      // Who knows it could sign the sessions of all others.
+      const name = JSON.stringify(known.name)
+      refuse(settings.sessionSecret, `must be no secret of a contact center, as it is of ${name}`)
+    }
     if (needed.forwardAuth === 'resign' && !isSet(settings.jwtSecret)) {
       refuse(settings.jwtSecret, `is required to sign for the upstream, ${since}`)
     }

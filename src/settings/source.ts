@@ -2,7 +2,10 @@ import { errorCode, type Surroundings } from './parsers.ts'
 import type { Environment } from './reader.ts'
 import type { SettingFiles } from './told.ts'
 
-/** All that a Config was made of: as JSON it can go to another process, which makes the same of it. */
+/**
+ * All that a Config was made of: as JSON it can go to another process, which makes the same of it. It
+ * holds every secret.
+ */
 export interface Source {
   readonly env: Environment
   readonly files: SettingFiles

@@ -271,6 +271,11 @@ t.test('settings that only make sense with others say so', (t) => {
     [list(north), { ...secret, FORWARD_AUTH: 'resign' }],
     [list(north), { FORWARD_AUTH: 'resign' }],
     [list(keys), {}, `SESSION_SECRET is required, ${since}`],
+    [
+      list(keys, south),
+      { SESSION_SECRET: `${text} hex:${secrets[1]}` },
+      'SESSION_SECRET must be no secret of a contact center, as it is of "south"',
+    ],
     [list(keys), session],
     [
       list(keys),
