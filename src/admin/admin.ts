@@ -196,10 +196,13 @@ interface Said {
 
 /** RFC 9457 */
 function problem(reply: FastifyReply, status: number, said?: Said): FastifyReply {
-  return reply
-    .code(status)
-    .type('application/problem+json')
-    .send(JSON.stringify(problemOf(status, said)))
+  return (
+    reply
+      .code(status)
+      .type('application/problem+json')
+      // To text Fastify would add a charset, of which RFC 8259 knows none.
+      .send(Buffer.from(JSON.stringify(problemOf(status, said))))
+  )
 }
 
 function problemOf(status: number, said?: Said): Readonly<Record<string, unknown>> {
