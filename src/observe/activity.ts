@@ -97,31 +97,42 @@ function shortened(text: string): string {
   return text.length > longest ? `${text.slice(0, longest)}…` : text
 }
 
-/** Refusals as they come, at most so many a second. */
-export class RefusalStream {
-  readonly #most: number
+const latest = 100
+const mostPerSecond = 20
+
+/** The latest refusals, of which each second only the first ones are kept. */
+export class Refusals {
+  #kept: Refusal[] = []
   #second = 0
   #count = 0
   #skipped = 0
 
-  constructor(most: number) {
-    this.#most = most
+  /** Oldest first. */
+  get kept(): readonly Refusal[] {
+    return this.#kept
   }
 
-  /** The refusal if there is room for it, with the number of those there was none for; else null. */
+  /** The refusal if it is kept, with how many before it were not; else null. */
   add(refusal: Refusal): Refusal | null {
-    const skipped = this.#skipped + (refusal.skipped ?? 0)
     const second = Math.floor(refusal.time / 1000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#count = 0
-    }
+    if (second !== this.#second) this.#count = 0
+    this.#second = second
     this.#count += 1
-    if (this.#count > this.#most) {
+    const skipped = this.#skipped + (refusal.skipped ?? 0)
+    if (this.#count > mostPerSecond) {
       this.#skipped = skipped + 1
       return null
     }
     this.#skipped = 0
-    return skipped === 0 ? refusal : { ...refusal, skipped }
+    const told = skipped === 0 ? refusal : { ...refusal, skipped }
+    this.#kept.push(told)
+    if (this.#kept.length > latest) this.#kept.shift()
+    return told
+  }
+
+  take(): readonly Refusal[] {
+    const kept = this.#kept
+    this.#kept = []
+    return kept
   }
 }

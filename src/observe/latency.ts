@@ -28,7 +28,7 @@ export interface Percentiles {
 }
 
 /**
- * Percentiles in ms, null where nothing was seen. Each is the middle of its bucket, so at most 5 %
+ * Percentiles in ms, null where nothing was seen. Each is the middle of its bucket in whole ms, so at most 5 %
  * off; what took more than an hour counts as an hour.
  */
 export function percentiles(latency: readonly number[]): Percentiles | null {

@@ -5,7 +5,7 @@ import {
   createActivity,
   outcomeOf,
   type Refusal,
-  RefusalStream,
+  Refusals,
   refusalOf,
 } from './activity.ts'
 import type { AuditLine } from './audit.ts'
@@ -102,8 +102,6 @@ export interface Observations {
   readonly report: (withMetrics: boolean) => Promise<Report>
 }
 
-const mostRefusals = 20
-
 /** `facts` is asked for each report. */
 export function createObservations(facts: () => Facts): Observations {
   const registry = createRegistry()
@@ -125,8 +123,7 @@ export function createObservations(facts: () => Facts): Observations {
   lastReloadSuccess.set(Date.now() / 1000)
 
   let activity = createActivity()
-  let refusals: Refusal[] = []
-  const stream = new RefusalStream(mostRefusals)
+  const refusals = new Refusals()
   const sessions = new SessionsSeen()
   const sockets = new OpenSockets()
   const keys = new Map<string, { readonly since: number; uses: number; lastUsed: number | null }>()
@@ -137,10 +134,7 @@ export function createObservations(facts: () => Facts): Observations {
       addLine(activity, line)
       count(line)
       const refusal = refusalOf(line, Date.now())
-      const told = refusal === null ? null : stream.add(refusal)
-      if (told !== null) refusals.push(told)
-      // Nobody may ask for a long time.
-      if (refusals.length > 100) refusals.shift()
+      if (refusal !== null) refusals.add(refusal)
       const ids = line.socket === undefined ? null : sockets.change(line)
       if (ids !== null) sessions.count(ids, line.socket === 'open' ? 1 : -1)
     },
@@ -174,11 +168,10 @@ export function createObservations(facts: () => Facts): Observations {
           sockets: sockets.total,
         },
         activity,
-        refusals,
+        refusals: refusals.take(),
         sessions: sessions.take(),
       }
       activity = createActivity()
-      refusals = []
       const ids = new Set(contactCenters.flatMap((one) => one.keys.map(({ id }) => id)))
       for (const id of keys.keys()) if (!ids.has(id)) keys.delete(id)
       if (!withMetrics) return { ...report, metrics: null }

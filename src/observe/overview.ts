@@ -1,11 +1,5 @@
 import type { Revoked } from '../state/revocations.ts'
-import {
-  type Activity,
-  addActivity,
-  createActivity,
-  type Refusal,
-  RefusalStream,
-} from './activity.ts'
+import { type Activity, addActivity, createActivity, type Refusal, Refusals } from './activity.ts'
 import { type Percentiles, percentiles } from './latency.ts'
 import {
   aggregate,
@@ -99,11 +93,12 @@ export interface Surroundings {
 }
 
 const hour = 3_600_000
-const latestRefusals = 100
-const refusalsPerSecond = 20
 
-/** `interval`: between two points, in ms. */
-export function createOverview(surroundings: Surroundings, interval = 5000): Overview {
+/** `interval`: between two points, of which those of `span` are kept, in ms. */
+export function createOverview(
+  surroundings: Surroundings,
+  { interval = 5000, span = hour }: { readonly interval?: number; readonly span?: number } = {},
+): Overview {
   const startedAt = Date.now()
   const registry = createRegistry()
   const revocations = counter(registry, metrics.revocations)
@@ -116,8 +111,7 @@ export function createOverview(surroundings: Surroundings, interval = 5000): Ove
   /** Of processes that are gone. */
   let measuredBefore: Promise<readonly Metered[]> = Promise.resolve([])
   const sessions = new Sessions()
-  const refusals: Refusal[] = []
-  const stream = new RefusalStream(refusalsPerSecond)
+  const refusals = new Refusals()
   const points: Point[] = []
   let activity: Activity = createActivity()
   let draining = false
@@ -139,11 +133,8 @@ export function createOverview(surroundings: Surroundings, interval = 5000): Ove
       addActivity(activity, report.activity)
       sessions.add(process, report.sessions)
       for (const refusal of report.refusals) {
-        const told = stream.add(refusal)
-        if (told === null) continue
-        refusals.push(told)
-        if (refusals.length > latestRefusals) refusals.shift()
-        tell({ name: 'refusal', value: told })
+        const told = refusals.add(refusal)
+        if (told !== null) tell({ name: 'refusal', value: told })
       }
     },
     forget(process) {
@@ -188,7 +179,7 @@ export function createOverview(surroundings: Surroundings, interval = 5000): Ove
     watch(listener) {
       listener({ name: 'history', value: { interval, points } })
       listener({ name: 'status', value: status() })
-      for (const refusal of refusals) listener({ name: 'refusal', value: refusal })
+      for (const refusal of refusals.kept) listener({ name: 'refusal', value: refusal })
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
@@ -219,7 +210,7 @@ export function createOverview(surroundings: Surroundings, interval = 5000): Ove
     }
     activity = createActivity()
     points.push(point)
-    if (points.length > hour / interval) points.shift()
+    if (points.length > span / interval) points.shift()
     tell({ name: 'point', value: point })
     tell({ name: 'status', value: status() })
   }

@@ -105,8 +105,8 @@ class Probe {
       await body.dump()
       return null
     } catch (error) {
-      const late = error instanceof Error && error.name === 'TimeoutError'
-      return late ? 'ETIMEDOUT' : (errorCode(error) ?? 'UNKNOWN')
+      const name = error instanceof Error ? error.name : 'Error'
+      return name === 'TimeoutError' ? 'ETIMEDOUT' : (errorCode(error) ?? name)
     }
   }
 

@@ -108,7 +108,7 @@ export async function startAdmin(t: Scope, options: Options = {}): Promise<Opera
       upstreamsKnown: () => health.known,
       collect: async (withMetrics) => overview.take('1', await observations.report(withMetrics)),
     },
-    interval,
+    { interval },
   )
   const revoked: Revoked[] = []
   const sources = {

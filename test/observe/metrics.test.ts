@@ -24,7 +24,7 @@ function startOverview(t: Scope, collect: (withMetrics: boolean) => Promise<void
       upstreamsKnown: async () => {},
       collect,
     },
-    60_000,
+    { interval: 60_000 },
   )
   t.teardown(overview.close)
   return overview
