@@ -2,8 +2,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { denials } from '../src/access/decision.ts'
 import { advice } from '../src/observe/advice.ts'
+import { type Metric, metrics } from '../src/observe/metrics.ts'
 import { type Setting, settings } from '../src/settings/table.ts'
-import { exchange, link, startGateway, startUpstream } from './stage.ts'
+import { authorized, startAdmin } from './admin/stage.ts'
+import { ask, exchange, link, startGateway, startUpstream } from './stage.ts'
 
 const root = new URL('..', import.meta.url)
 const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
@@ -40,6 +42,28 @@ t.test('the settings table is the code’s', async (t) => {
   t.same(table('| setting |'), expected)
 })
 
+t.test('the table of metrics is the code’s', async (t) => {
+  const expected = Object.values<Metric>(metrics).map(({ name, type, labels, help }) => [
+    `\`${name}\``,
+    type,
+    labels.map((label) => `\`${label}\``).join(', '),
+    help,
+  ])
+  t.same(table('| metric |'), expected)
+})
+
+t.test('the routes of the admin listener answer', async (t) => {
+  const dashboard = t.testdir({ 'index.html': '<!doctype html>' })
+  const { origin } = await startAdmin(t, { dashboard })
+  const routes = table('| route |').map(([cell = '']) => names(cell)[0]?.split(' ') ?? [])
+  t.ok(routes.length > 5)
+  for (const [method = '', path = ''] of routes) {
+    // The stream has no end: its head will do.
+    const asked = { method: path === '/events' ? 'HEAD' : method, headers: authorized }
+    t.equal((await ask(origin, path, asked)).status, 200, `${method} ${path}`)
+  }
+})
+
 t.test('the table of reasons is the code’s', async (t) => {
   const documented = table('| reason |').map(([reason = '', ...cells]) => [
     names(reason)[0],
@@ -66,7 +90,7 @@ t.test('the fields of an audit line are documented, and nothing else is', async 
     socket.write(`HTTP/1.1 101 x\r\n${upgrade}\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`)
   })
   const gateway = await startGateway(t, upstream.origin)
-  const ask = (target: string, ...lines: string[]): Promise<string> =>
+  const send = (target: string, ...lines: string[]): Promise<string> =>
     exchange(
       gateway.port,
       [`GET ${target} HTTP/1.1`, `Host: localhost:${gateway.port}`, ...lines, '\r\n'].join('\r\n'),
@@ -76,11 +100,11 @@ t.test('the fields of an audit line are documented, and nothing else is', async 
     'Upgrade: websocket',
     'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
   ]
-  await ask(link(), 'Connection: close')
-  await ask('/', 'Connection: close', 'Referer: https://cc.example/desk')
-  await ask(link({}, '/wrong'), ...handshake)
-  await ask(link(), ...handshake, `Origin: https://localhost:${gateway.port}`)
-  const open = ask(link(), ...handshake)
+  await send(link(), 'Connection: close')
+  await send('/', 'Connection: close', 'Referer: https://cc.example/desk')
+  await send(link({}, '/wrong'), ...handshake)
+  await send(link(), ...handshake, `Origin: https://localhost:${gateway.port}`)
+  const open = send(link(), ...handshake)
   await gateway.audited(5)
   await gateway.close()
   await open

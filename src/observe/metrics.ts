@@ -7,7 +7,7 @@ import {
   Registry,
 } from 'prom-client'
 
-interface Metric {
+export interface Metric {
   readonly name: string
   readonly type: 'counter' | 'gauge' | 'histogram'
   readonly labels: readonly string[]
