@@ -5,14 +5,14 @@ import httpProxy from '@fastify/http-proxy'
 import underPressure from '@fastify/under-pressure'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
-import { type AccessRequest, decide, type Gate, hasUrlToken } from './access/access.ts'
+import { type AccessRequest, claimedBy, decide, type Gate, hasUrlToken } from './access/access.ts'
 import type { Decision, Grant, Reason, Subject, Ticket } from './access/decision.ts'
 import { isOwn } from './access/paths.ts'
 import type { Session } from './access/session.ts'
 import type { Keyring } from './access/token.ts'
 import { type Client, clientReader, originOf } from './client.ts'
 import type { Channels } from './forward/channels.ts'
-import { type Carrier, Exchange } from './forward/exchange.ts'
+import { type Carrier, type ClaimedBy, Exchange } from './forward/exchange.ts'
 import { framedBy, indexSources } from './forward/frame-ancestors.ts'
 import { awaitUpgrade, isHandshake, type Upgrade } from './forward/handshake.ts'
 import { InFlight } from './forward/in-flight.ts'
@@ -48,6 +48,8 @@ export interface Shared {
   /** Null where nobody traces. */
   readonly tracing: Tracing | null
   readonly publishedKeys: PublishedKeys
+  /** By the settings of the gateway that serves. */
+  readonly claimedBy: ClaimedBy
   /** A browser has logged out. `before`: when its session was opened at the latest, in ms since the epoch. */
   readonly logOut: (revoked: Revoked, before: number) => void
   readonly observations: Pick<Observations, 'seen' | 'tokenVerified'>
@@ -73,6 +75,7 @@ export interface Gateway {
   readonly refuseUnread: (reason: Reason, ip: string) => string
   /** Whether it would let the session in. */
   readonly honours: (session: Session) => boolean
+  readonly claimedBy: ClaimedBy
   readonly keyring: Keyring
   /** Lets go of everything, once the last request in flight has its answer. */
   readonly close: () => Promise<void>
@@ -112,6 +115,7 @@ export async function createGateway(
     upstream,
     keyring,
     isRevoked: revocations.has,
+    claimedBy: shared.claimedBy,
     open,
     inFlight,
     audit,
@@ -206,6 +210,7 @@ export async function createGateway(
       if (keyId !== '') return keyring.sessionKey(keyId) !== null && hasUrlToken(session, keyring)
       return (keyring.contactCenters.get(contactCenter) ?? config).enforcement === 'report'
     },
+    claimedBy: (contactCenter, named, now) => claimedBy(gate, contactCenter, named, now),
     keyring,
     async close() {
       await inFlight.done()

@@ -91,6 +91,7 @@ export async function serve(
       usedTokens: state.usedTokens,
       refusals: state.refusals(next.rateLimit),
       publishedKeys: () => [],
+      claimedBy: (...claim) => gateway.claimedBy(...claim),
       logOut(revoked, before) {
         observations.revoked(revoked, true)
         revoke(revoked, before)

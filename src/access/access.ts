@@ -22,6 +22,7 @@ import {
   hash,
   isSame,
   keepSession,
+  type Named,
   names,
   only,
   openSession,
@@ -230,32 +231,44 @@ function bearerToo({ gate, credentials }: Parts, fresh: string | null): string |
 function orReport(parts: Parts, decision: Decision): Decision {
   if (decision.allow || !isReportable(decision.reason)) return decision
   const { gate, now, query } = parts
-  const { contactCenters, ownerOf } = gate.keyring
-  const owner = query.URLToken === null ? null : ownerOf(hash(query.URLToken))
-  const [only, ...others] = contactCenters.keys()
-  const name =
-    decision.subject.contactCenter ?? owner ?? (others.length > 0 ? null : (only ?? null))
-  const contactCenter = name === null ? undefined : contactCenters.get(name)
-  if ((contactCenter ?? gate).enforcement !== 'report') return decision
+  const { subject } = decision
+  const claimed = claimedBy(gate, subject.contactCenter, query, now)
+  if (claimed === null) return decision
   // Whoever was shut out does not come back by leaving the proof away.
-  const names = name === null ? [...contactCenters.keys()] : [name]
-  const claimed = names.flatMap((one) => [
-    unproven(one, query, now),
-    unproven(one, decision.subject, now),
-  ])
-  if (claimed.some((session) => gate.isRevoked(session, now))) {
+  const also = claimed.map(({ contactCenter }) => unproven(contactCenter, subject, now))
+  if ([...claimed, ...also].some((session) => gate.isRevoked(session, now))) {
     return { ...decision, reason: 'session-revoked' }
   }
   return {
     ...grant(parts, [], bearerToo(parts, null), gate.forwardAuth === true),
-    subject: { ...decision.subject, contactCenter: name },
+    subject: { ...subject, contactCenter: claimed[0]?.contactCenter || null },
     hint: decision.hint,
     keyId: decision.keyId,
     reported: decision.reason,
-    claimed: unproven(name ?? '', query, now),
+    claimed,
     reports: true,
     isNew: true,
   }
+}
+
+/**
+ * What is claimed without proof, as sessions of all whom it concerns: of the contact center that the
+ * rest proves, if any, first, and of the one whose URLToken is named. null where not all of them only
+ * report: nobody gets at one that enforces through one that does not.
+ */
+export function claimedBy(
+  { keyring, enforcement }: Pick<Gate, 'keyring' | 'enforcement'>,
+  contactCenter: string | null,
+  named: Named,
+  now: number,
+): readonly Session[] | null {
+  const owner = named.URLToken === null ? null : keyring.ownerOf(hash(named.URLToken))
+  const [only, ...others] = keyring.contactCenters.keys()
+  const own = contactCenter ?? owner ?? (others.length > 0 ? undefined : only) ?? ''
+  const concerned = [...new Set([own, owner ?? own])]
+  return concerned.every((name) => enforcementOf(keyring, name, enforcement) === 'report')
+    ? concerned.map((name) => unproven(name, named, now))
+    : null
 }
 
 /** A `copilotSession` leaves its own session; one that has ended leaves it to the cookies, as a token does. */
@@ -275,8 +288,12 @@ function narrow(
     : same
 }
 
-function enforcementOf({ keyring, enforcement }: Gate, { contactCenter }: Session): Enforcement {
-  return keyring.contactCenters.get(contactCenter)?.enforcement ?? enforcement
+function enforcementOf(
+  { contactCenters }: Keyring,
+  contactCenter: string,
+  otherwise: Enforcement,
+): Enforcement {
+  return contactCenters.get(contactCenter)?.enforcement ?? otherwise
 }
 
 /** Without a token that counts, what the query names has to be one of the proven sessions. */
@@ -314,8 +331,13 @@ function grant(
     hint: null,
     keyId: null,
     reported: null,
-    claimed: null,
-    reports: sessions.length > 0 && sessions.every((one) => enforcementOf(gate, one) === 'report'),
+    claimed: [],
+    reports:
+      sessions.length > 0 &&
+      sessions.every(
+        ({ contactCenter }) =>
+          enforcementOf(gate.keyring, contactCenter, gate.enforcement) === 'report',
+      ),
     ticket: null,
     isPublic: false,
     sessions,

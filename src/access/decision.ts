@@ -70,8 +70,8 @@ export interface Grant {
   readonly keyId: string | null
   /** Why it would be refused if its contact center did not only report. */
   readonly reported: Reason | null
-  /** What such a request claims; null where all that it names is proven. */
-  readonly claimed: Session | null
+  /** What such a request claims; none where all that it names is proven. */
+  readonly claimed: readonly Session[]
   /** Whether its contact center only reports. */
   readonly reports: boolean
   /** A token that opens one session only, and has to be used up before the request may pass. */

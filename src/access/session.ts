@@ -9,7 +9,7 @@ import type { Claims, Codec, Key, Keyring, SessionKey } from './token.ts'
 export interface Session {
   /** Of the key that signs its proofs: whatever is open outlives the gateway whose keys these are. */
   readonly keyId: string
-  /** A name. */
+  /** A name; '' where nothing tells it, of what is unproven. */
   readonly contactCenter: string
   readonly userId: string
   readonly sessionId: string

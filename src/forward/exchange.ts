@@ -8,7 +8,7 @@ import type { Gate } from '../access/access.ts'
 import type { Decision, Grant, Reason, Subject } from '../access/decision.ts'
 import { Lease } from '../access/lease.ts'
 import { configPath, isSocketIo } from '../access/paths.ts'
-import { signParameter, unproven } from '../access/session.ts'
+import { type Named, type Session, signParameter } from '../access/session.ts'
 import type { Keyring } from '../access/token.ts'
 import type { Client } from '../client.ts'
 import type { Audit, AuditEvent, Ending } from '../observe/audit.ts'
@@ -37,6 +37,7 @@ export interface Carrier {
   readonly upstream: Upstream
   readonly keyring: Keyring
   readonly isRevoked: Gate['isRevoked']
+  readonly claimedBy: ClaimedBy
   readonly open: OpenExchanges
   /** The requests that the gateway has not yet answered. */
   readonly inFlight: InFlight
@@ -60,6 +61,13 @@ interface Sent extends Dispatcher.DispatchOptions {
   readonly origin: string
   readonly headers: string[]
 }
+
+/** What is claimed without proof on something open; null where the gateway that serves by now enforces. */
+export type ClaimedBy = (
+  contactCenter: string | null,
+  named: Named,
+  now: number,
+) => readonly Session[] | null
 
 /** A request that has been decided on. */
 export interface Decided {
@@ -412,17 +420,21 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   /** Notes what should not pass, and lets it, unless it names a session that was revoked. */
-  #reportEvent({ subject }: Grant): ReportEvent {
-    const { isRevoked } = this.#carrier
+  #reportEvent({ subject: { contactCenter } }: Grant): ReportEvent {
+    const { isRevoked, claimedBy } = this.#carrier
     const { lease } = this
     const reported = this.#reported
     // Outlives the exchange, and its gateway, with a socket.
     return (problem, named) => {
-      reported.problem ??= problem
       const now = Date.now()
-      const claimed = named.map((ids) => unproven(subject.contactCenter ?? '', ids, now))
-      for (const session of claimed) lease.claim(session)
-      return claimed.some((session) => isRevoked(session, now)) ? 'revoked-session' : null
+      for (const ids of named.length > 0 ? named : [nameless]) {
+        const claimed = claimedBy(contactCenter, ids, now)
+        if (claimed === null) return problem
+        if (claimed.some((session) => isRevoked(session, now))) return 'revoked-session'
+        for (const session of claimed) lease.claim(session)
+      }
+      reported.problem ??= problem
+      return null
     }
   }
 
@@ -657,9 +669,11 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 }
 
+const nameless: Named = { userId: null, sessionId: null, URLToken: null }
+
 function leaseOf(decision: Decision): Lease {
   const lease = new Lease(decision.allow ? decision.sessions : [])
-  if (decision.allow && decision.claimed !== null) lease.claim(decision.claimed)
+  for (const session of decision.allow ? decision.claimed : []) lease.claim(session)
   return lease
 }
 

@@ -62,21 +62,22 @@ export function createRevocations(): KnownRevocations {
     },
     has(session, now) {
       if (known.size === 0) return false
-      return namesOf(session).some((name) => {
-        const revocation = known.get(name)
-        return (
-          revocation !== undefined && session.start < revocation.before && now < revocation.until
-        )
-      })
+      const found =
+        session.contactCenter === ''
+          ? [...known.values()].filter((revocation) => isRevokedBy(revocation, session))
+          : namesOf(session).flatMap((name) => known.get(name) ?? [])
+      return found.some(({ before, until }) => session.start < before && now < until)
     },
   }
 }
 
-/** Whether a revocation is of this session. */
+/** Whether a revocation is of this session; of one that may be of any contact center, whichever's it is. */
 export function isRevokedBy(revocation: Revocation, session: Session): boolean {
   const { contactCenter, userId, sessionId } = revocation
   return (
-    namesOf(session).includes(nameOf(contactCenter, userId, sessionId)) &&
+    (contactCenter === null || ['', contactCenter].includes(session.contactCenter)) &&
+    (userId === null || userId === session.userId) &&
+    (sessionId === null || sessionId === session.sessionId) &&
     session.start < revocation.before
   )
 }
