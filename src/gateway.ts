@@ -273,7 +273,7 @@ export async function createGateway(
         (decision.allow
           ? framingHint(request, decision.subject, origin)
           : originHint(decision.reason, facts, client)),
-      page: decision.allow && decision.reported === null ? null : foreignPage(request, own),
+      page: () => foreignPage(request, own),
     })
     exchanges.set(response, exchange)
     return { exchange, decision }

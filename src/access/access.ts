@@ -174,7 +174,8 @@ function decideByCredentials(parts: Parts): Decision {
         return deny('url-token-unknown', path, subject, null, key)
       }
       const opens = opensSession(request, query)
-      const isTicket = key.contactCenter.oneTimeTokens && (opens || request.upgrade)
+      const uses = opens || request.upgrade || path === renewPath
+      const isTicket = key.contactCenter.oneTimeTokens && uses
       const fresh = gate.keyring.resign?.(key, query, now) ?? null
       const granted = grant(parts, [session], bearerToo(parts, fresh))
       return {

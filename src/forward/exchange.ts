@@ -78,7 +78,7 @@ export interface Decided {
   readonly origin: string
   readonly hint: string | null
   /** The origin of the page that led here; null where there is none that can be told. */
-  readonly page: string | null
+  readonly page: () => string | null
 }
 
 /** Who is refused over and over waits, in ms, and costs the others no more than once in that time. */
@@ -632,13 +632,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   #event(): Omit<AuditEvent, 'status'> {
-    const { decision, page } = this.#decided
+    const { decision } = this.#decided
     const hint = this.#hint
     const refused = this.#reason ?? (decision.allow ? null : decision.reason)
     const { problem } = this.#reported
     const event = problem === null ? null : 'session-mismatch'
     const reason = refused ?? (decision.allow ? decision.reported : null) ?? event
     const error = this.#error ?? problem
+    const page = reason === null ? null : this.#decided.page()
     return {
       decision: refused === null ? 'allow' : 'deny',
       ...(reason === null ? {} : { reason }),
@@ -648,7 +649,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       ...(this.#ended === null ? {} : { ended: this.#ended }),
       ...(error === null ? {} : { error }),
       ...(hint === null ? {} : { hint }),
-      ...(reason === null || page === null ? {} : { page }),
+      ...(page === null ? {} : { page }),
     }
   }
 
