@@ -138,6 +138,18 @@ interface GatewayOptions extends ServeOptions {
   readonly configure?: (config: Config) => Config
 }
 
+/** Puts contact centers in the place of the one that the environment makes, alike but for these changes. */
+export function contactCenters(
+  ...changes: readonly Partial<ContactCenter>[]
+): NonNullable<GatewayOptions['configure']> {
+  return (config) => ({
+    ...config,
+    contactCenters: changes.flatMap((change) =>
+      config.contactCenters.slice(0, 1).map((one) => ({ ...one, ...change })),
+    ),
+  })
+}
+
 /** A gateway as `start` would make it of these settings. */
 export async function startGateway(
   t: Scope,
@@ -384,36 +396,48 @@ export function answersIn(text: string): RawAnswer[] {
   return answers
 }
 
+type GateChanges = Partial<Omit<Gate, 'keyring'>> &
+  Partial<Pick<Config, 'sessionSecrets' | 'upstreamSecret'>>
+
 /** What a gateway decides by, with a real key for each secret, newest first. */
-export async function createGate(
+export function createGate(
   secrets: readonly (string | Buffer)[] = [secret],
-  changes: Partial<Omit<Gate, 'keyring'>> & Partial<ContactCenter> = {},
+  changes: GateChanges & Partial<ContactCenter> = {},
   name = 'default',
 ): Promise<Gate> {
-  const contactCenter: ContactCenter = {
-    name,
-    secrets: secrets.map((text) => Buffer.from(text)),
-    publicKeys: [],
-    jwksUrl: null,
-    frameAncestors: ['https://cc.example'],
-    urlTokens: null,
-    tokens: { requireExp: false, maxAge: null, clockTolerance: 5000 },
-    oneTimeTokens: false,
-    enforcement: 'enforce',
-    ...changes,
-  }
-  const config = { contactCenters: [contactCenter], sessionSecrets: [], upstreamSecret: null }
-  return {
-    keyring: await createKeyring(fastify(), {
-      ...config,
-      forwardAuth: changes.forwardAuth ?? true,
+  const center = { name, secrets: secrets.map((text) => Buffer.from(text)), ...changes }
+  return createGateOf([center], changes)
+}
+
+/** The same of several contact centers, each but for its changes as the environment makes one. */
+export async function createGateOf(
+  centers: readonly Partial<ContactCenter>[],
+  changes: GateChanges = {},
+): Promise<Gate> {
+  const contactCenters = centers.map(
+    (center): ContactCenter => ({
+      name: 'default',
+      secrets: [Buffer.from(secret)],
+      publicKeys: [],
+      jwksUrl: null,
+      frameAncestors: ['https://cc.example'],
+      urlTokens: null,
+      tokens: { requireExp: false, maxAge: null, clockTolerance: 5000 },
+      oneTimeTokens: false,
+      enforcement: 'enforce',
+      ...center,
     }),
+  )
+  const { forwardAuth = true, sessionSecrets = [], upstreamSecret = null } = changes
+  const settings = { contactCenters, sessionSecrets, upstreamSecret, forwardAuth }
+  return {
+    keyring: await createKeyring(fastify(), settings),
     sessions: { maxAge: 12 * 3_600_000, outliveToken: false },
-    forwardAuth: true,
+    forwardAuth,
     publicPaths: { exact: new Set(), prefixes: [] },
     isRevoked: () => false,
-    enforcement: 'enforce',
     ...changes,
+    enforcement: changes.enforcement ?? 'enforce',
   }
 }
 

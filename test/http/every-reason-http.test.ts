@@ -5,6 +5,7 @@ import {
   answersIn,
   ask,
   auditOf,
+  contactCenters,
   exchange,
   ids,
   inAnHour,
@@ -35,23 +36,13 @@ const listed = await startGateway(
   t,
   upstream.origin,
   {},
-  {
-    configure: (config) => ({
-      ...config,
-      contactCenters: config.contactCenters.map((one) => ({ ...one, urlTokens: ['another'] })),
-    }),
-  },
+  { configure: contactCenters({ urlTokens: ['another'] }) },
 )
 const once = await startGateway(
   t,
   upstream.origin,
   {},
-  {
-    configure: (config) => ({
-      ...config,
-      contactCenters: config.contactCenters.map((one) => ({ ...one, oneTimeTokens: true })),
-    }),
-  },
+  { configure: contactCenters({ oneTimeTokens: true }) },
 )
 const full = await startGateway(t, upstream.origin, { MAX_CONNECTIONS: '1' })
 const { host } = new URL(gateway.origin)

@@ -286,6 +286,7 @@ export interface SocketStage {
 export async function startSockets(
   t: Scope,
   env: Readonly<Record<string, string>> = {},
+  options: Parameters<typeof startGateway>[3] = {},
 ): Promise<SocketStage> {
   const arrived: { request: IncomingMessage; socket: Duplex }[] = []
   const waiting: ((one: { request: IncomingMessage; socket: Duplex }) => void)[] = []
@@ -295,7 +296,7 @@ export async function startSockets(
     if (taker) taker(one)
     else arrived.push(one)
   })
-  const gateway = await startGateway(t, upstream.origin, env)
+  const gateway = await startGateway(t, upstream.origin, env, options)
   const next: SocketStage['next'] = () =>
     new Promise((resolve) => {
       const one = arrived.shift()
