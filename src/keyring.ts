@@ -164,7 +164,7 @@ async function createCodec(
   // A scope each: @fastify/jwt keeps one secret a scope.
   const scopes: FastifyInstance[] = []
   await app.register(async (scope) => {
-    await scope.register(jwt, options(secret, algorithms))
+    await scope.register(jwt, options(secret, algorithms, kid === undefined))
     scopes.push(scope)
   })
   const { sign, verify } = (scopes[0] ?? app).jwt
@@ -181,14 +181,16 @@ async function createCodec(
   }
 }
 
-/** The times are judged by access/, which is given the clock. */
+/** The times are judged by access/, which is given the clock. `dated`: whether what is signed says when. */
 function options(
   secret: Buffer | { readonly public: string },
   algorithms: readonly Algorithm[],
+  dated: boolean,
 ): FastifyJWTOptions {
   return {
     secret,
-    sign: { ...(Buffer.isBuffer(secret) ? { algorithm: 'HS256' } : {}), noTimestamp: true },
+    // Undated, it would drop an `iat` that is there.
+    sign: { ...(Buffer.isBuffer(secret) ? { algorithm: 'HS256' } : {}), noTimestamp: !dated },
     verify: {
       algorithms: [...algorithms],
       complete: true,
