@@ -1,5 +1,11 @@
+import fc from 'fast-check'
 import t from 'tap'
-import { framedBy, isLoopback, parseFrameAncestors } from '../../src/forward/frame-ancestors.ts'
+import {
+  framedBy,
+  indexSources,
+  isLoopback,
+  parseFrameAncestors,
+} from '../../src/forward/frame-ancestors.ts'
 
 t.test('sources are made exact', (t) => {
   const rows: readonly (readonly [string, string, readonly string[]])[] = [
@@ -183,5 +189,52 @@ t.test('loopback is this machine only', (t) => {
   ]) {
     t.notOk(isLoopback(host), host)
   }
+  t.end()
+})
+
+t.test('of a thousand sources, the few that are found tell as much as all', (t) => {
+  const labels = fc.array(fc.constantFrom('a', 'b', 'localhost'), {
+    minLength: 1,
+    maxLength: 3,
+  })
+  const host = fc.oneof(
+    labels.map((all) => all.join('.')),
+    fc.constantFrom('127.0.0.1', '192.0.2.1', 'a.', 'xn--bcher-kva.example', 'gateway.example'),
+  )
+  const port = fc.constantFrom('', ':443', ':80', ':8443')
+  const scheme = fc.constantFrom('https://', 'http://')
+  const written = fc.oneof(
+    fc.constant("'self'"),
+    fc
+      .tuple(scheme, fc.constantFrom('', '*.'), host, fc.oneof(port, fc.constant(':*')))
+      .map((parts) => parts.join('')),
+  )
+  const page = fc.oneof(
+    fc.tuple(scheme, host, port).map((parts) => parts.join('')),
+    fc.constantFrom('null', 'https://[::1]', 'https://a..b', 'data:', ''),
+  )
+  const many = Array.from({ length: 1000 }, (_, i) => `https://cc-${i}.example`)
+  let framed = 0
+  let runs = 0
+  fc.assert(
+    fc.property(fc.array(written, { minLength: 10, maxLength: 30 }), page, (texts, origin) => {
+      const sources = texts.flatMap((text) => {
+        const parsed = parseFrameAncestors(text)
+        return 'sources' in parsed ? parsed.sources : []
+      })
+      const all = [...many, ...sources]
+      const found = indexSources(all)(origin)
+      const expected = framedBy(all, origin, 'https://gateway.example')
+      runs += 1
+      if (expected) framed += 1
+      return (
+        found.length <= sources.length &&
+        framedBy(found, origin, 'https://gateway.example') === expected
+      )
+    }),
+    { numRuns: 1500 },
+  )
+  t.ok(framed > runs / 20, `${framed} of ${runs} may frame`)
+  t.same(indexSources(many)('https://cc-7.example'), ['https://cc-7.example'], 'one of a thousand')
   t.end()
 })

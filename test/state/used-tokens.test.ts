@@ -1,0 +1,24 @@
+import t from 'tap'
+import { createUsedTokens } from '../../src/state/used-tokens.ts'
+import { stopClock } from '../websocket/peer.ts'
+
+t.test('a token is used up once, whoever asks at the same time', async (t) => {
+  const { use } = createUsedTokens()
+  const verdicts = await Promise.all(Array.from({ length: 20 }, () => use('a', null)))
+  t.same(verdicts.sort(), ['first', ...Array(19).fill('used')])
+  t.equal(await use('b', null), 'first', 'another')
+})
+
+t.test('what has ended by itself is forgotten, and nothing else', async (t) => {
+  const forward = stopClock(t)
+  const { use } = createUsedTokens()
+  const now = Date.now()
+  t.equal(await use('short', now + 1000), 'first')
+  t.equal(await use('long', now + 5000), 'first')
+  t.equal(await use('endless', null), 'first')
+  forward(999)
+  t.equal(await use('short', now + 1000), 'used', 'to the last')
+  forward(1)
+  t.equal(await use('short', now + 1000), 'first', 'no longer')
+  for (const one of ['long', 'endless']) t.equal(await use(one, null), 'used', one)
+})
