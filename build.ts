@@ -1,4 +1,4 @@
-// dist/ holds what ships: the compiled sources beside the static files of the demo and the dashboard.
+// dist/ holds what ships: the compiled sources beside the static files of demo and dashboard.
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,6 @@ if (!existsSync(new URL('node_modules/typescript', import.meta.url))) process.ex
 process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 rmSync('dist', { recursive: true, force: true })
 execFileSync('tsc', ['--project', 'tsconfig.build.json'], { stdio: 'inherit' })
-cpSync('demo/public', 'dist/demo/public', { recursive: true })
-if (existsSync('src/admin/dashboard')) {
-  cpSync('src/admin/dashboard', 'dist/src/admin/dashboard', { recursive: true })
+for (const folder of ['demo/public', 'src/admin/dashboard']) {
+  cpSync(folder, `dist/${folder}`, { recursive: true })
 }

@@ -16,7 +16,7 @@ interface Scope {
   teardown(done: () => unknown): void
 }
 
-const silent = createLog('silent')
+const silent = createLog('silent', { write() {} })
 
 /** How both hosts stand after the first probe. */
 async function probe(t: Scope, config: Config['upstream']) {

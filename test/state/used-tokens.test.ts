@@ -3,7 +3,7 @@ import { createUsedTokens } from '../../src/state/used-tokens.ts'
 import { stopClock } from '../websocket/peer.ts'
 
 t.test('a token is used up once, whoever asks at the same time', async (t) => {
-  const { use } = createUsedTokens()
+  const { use } = createUsedTokens(() => null)
   const verdicts = await Promise.all(Array.from({ length: 20 }, () => use('a', null)))
   t.same(verdicts.sort(), ['first', ...Array(19).fill('used')])
   t.equal(await use('b', null), 'first', 'another')
@@ -11,7 +11,7 @@ t.test('a token is used up once, whoever asks at the same time', async (t) => {
 
 t.test('what has ended by itself is forgotten, and nothing else', async (t) => {
   const forward = stopClock(t)
-  const { use } = createUsedTokens()
+  const { use } = createUsedTokens(() => null)
   const now = Date.now()
   t.equal(await use('short', now + 1000), 'first')
   t.equal(await use('long', now + 5000), 'first')
