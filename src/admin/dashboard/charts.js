@@ -144,7 +144,7 @@ function timeAxis() {
     grid: { show: false },
     ticks: { stroke: () => color('--line'), width: 1, size: 4 },
     border: { show: true, stroke: () => color('--line'), width: 1 },
-    size: 28,
+    size: 26,
     space: 70,
     values: (_, splits) => splits.map((ms) => clockWithoutSeconds.format(ms)),
     incrs: [60_000, 300_000, 600_000, 900_000],
@@ -158,7 +158,7 @@ function valueAxis(show) {
     grid: { stroke: () => color('--line'), width: 1 },
     ticks: { show: false },
     size: (_, values) => 14 + 7 * Math.max(2, ...(values ?? []).map((text) => text.length)),
-    space: 36,
+    space: 26,
     values: (_, splits) => splits.map((value) => show(value)),
   }
 }

@@ -25,7 +25,7 @@ export function createContactCenters() {
     const left = matching.length - shownRows
     const more = left > 0 ? `; ${shownRows} are shown, search for the others` : ''
     const found = wanted === '' ? '' : `${count(matching.length)} of `
-    const states = `${found}${count(all.length)}${more}. Uses are counted since the gateway started, ${duration(status.now - status.startedAt)} ago.`
+    const states = `${found}${several(all.length, 'contact center')}${more}. Uses are counted since the gateway started, ${duration(status.now - status.startedAt)} ago.`
     write(byId('contact-centers-state'), all.length === 0 ? '' : states)
     empty.hidden = matching.length > 0
     write(
@@ -94,7 +94,7 @@ export function describeKey(key, index, keys, { now, startedAt }) {
   const used =
     lastUsed === null
       ? `known for ${duration(now - since)}`
-      : `${several(uses, 'use')}, known for ${duration(now - since)}`
+      : `${several(uses, 'use')}, last ${ago(lastUsed, now)}, known for ${duration(now - since)}`
   return { name, uses: used, ...judge() }
 
   function judge() {
@@ -120,9 +120,7 @@ export function describeKey(key, index, keys, { now, startedAt }) {
   }
 
   function inUse() {
-    return now - lastUsed < hour
-      ? `in use, last ${ago(lastUsed, now)}`
-      : `last used ${ago(lastUsed, now)}`
+    return now - lastUsed < hour ? 'in use' : `last used ${ago(lastUsed, now)}`
   }
 }
 

@@ -11,7 +11,7 @@ import { at } from './words.js'
 const storageKey = 'copilot-gateway-admin-token'
 /** A connection that is back at once is nobody's business. */
 const patience = 2000
-const marks = { bad: '■ Wrong:', doubtful: '▲ Look:', note: 'Note:' }
+const marks = { bad: '■ Problem:', doubtful: '▲ Note:', note: '' }
 
 const token = sessionStorage.getItem(storageKey)
 const history = createHistory()

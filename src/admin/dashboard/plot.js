@@ -71,7 +71,7 @@ export function plotOptions({ height, axes, series, y, past = () => 0 }) {
     height,
     ms: 1,
     legend: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, axes[0].show === false ? 0 : 20, 0, 0],
     scales: {
       x: { time: true, range: (_, first, last) => [first, last + past()] },
       y: { range: (_, low, high) => y(low, high) },

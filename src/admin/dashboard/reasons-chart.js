@@ -27,7 +27,7 @@ export function reasonsChart(onReason) {
     let width = 0
     const plot = new UPlot(
       plotOptions({
-        height: 24,
+        height: 27,
         axes: [{ show: false }, { show: false }],
         series: [
           {

@@ -80,7 +80,8 @@ export function createRefusals() {
       parts.push(waiting > 0 ? `${why}, ${count(waiting)} new` : why)
     }
     if (shown.length > 0) {
-      const all = shown.length === longest ? `the latest ${longest}` : count(shown.length)
+      const all =
+        shown.length === longest ? `the latest ${longest}` : several(shown.length, 'refusal')
       parts.push(matching < shown.length ? `${count(matching)} of ${all}` : all)
     }
     if (skipped > 0) parts.push(`${several(skipped, 'more refusal')} in the log only`)

@@ -82,7 +82,7 @@ export function notices(status) {
     )
   }
   if (warnings.length > 0) {
-    add('note', 'warnings', `${several(warnings.length, 'setting')} to look at`, warnings)
+    add('note', 'warnings', `${several(warnings.length, 'setting')} to look at:`, warnings)
   }
   const order = ['bad', 'doubtful', 'note']
   return found.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level))

@@ -38,10 +38,10 @@ export function rate(n) {
 }
 
 export function percent(part, whole) {
-  if (whole === 0 || part === 0) return '0 %'
+  if (whole === 0 || part === 0) return '0\u00a0%'
   const value = (100 * part) / whole
-  if (value < 0.1) return 'under 0.1 %'
-  return `${value < 10 ? value.toFixed(1).replace(/\.0$/, '') : count(value)} %`
+  if (value < 0.1) return 'under 0.1\u00a0%'
+  return `${value < 10 ? value.toFixed(1).replace(/\.0$/, '') : count(value)}\u00a0%`
 }
 
 /** Milliseconds under one second, else seconds. */
