@@ -1,13 +1,12 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
-import { isatty } from 'node:tty'
 
 /** What waits while nobody reads, in bytes. */
 const bufferLimit = 4 * 1024 * 1024
 /** PIPE_BUF: a pipe takes so many bytes whole or not at all, so that lines of several processes don't mix. */
 const chunkLimit = 4096
 /** Until the next attempt after one that could not write, in ms. */
-const retryDelay = 20
+const retryDelay = 5
 /** How long a flush waits for a reader that takes nothing, and in all, in ms. */
 const patience = 1000
 const flushLimit = 2000
@@ -105,20 +104,16 @@ export class Output {
   }
 }
 
-/** Files never block for long. Who else has the same pipe open finds it non-blocking, too. */
+/** Files never block for long; all else is opened anew, non-blocking, since others have it open, too. */
 function withoutBlocking(fd: number): number {
   const stats = fstatSync(fd)
-  if (stats.isFIFO() || stats.isSocket()) {
-    // libuv makes what it opens non-blocking; Node gives the descriptor back as it was at its exit.
-    new Socket({ fd, readable: false, writable: true })
-  } else if (isatty(fd)) {
+  if (stats.isFile()) return fd
+  try {
     const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants
-    try {
-      // One of its own: a terminal is the shell's, too.
-      return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_NOCTTY)
-    } catch {
-      return fd
-    }
+    return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_NOCTTY)
+  } catch {
+    // A socket, another user's pipe, or no Linux: libuv makes what it opens non-blocking for all.
+    if (stats.isFIFO() || stats.isSocket()) new Socket({ fd, readable: false, writable: true })
+    return fd
   }
-  return fd
 }

@@ -44,7 +44,7 @@ async function startOnTerminal(
       ADMIN_PORT: 'off',
       DRAIN_TIMEOUT: '1s',
     },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'ignore'],
   })
   t.teardown(() => terminal.kill('SIGKILL'))
   let text = ''
