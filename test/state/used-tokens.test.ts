@@ -2,6 +2,8 @@ import t from 'tap'
 import { createUsedTokens } from '../../src/state/used-tokens.ts'
 import { stopClock } from '../websocket/peer.ts'
 
+const hour = 3_600_000
+
 t.test('a token is used up once, whoever asks at the same time', async (t) => {
   const { use } = createUsedTokens(() => null)
   const verdicts = await Promise.all(Array.from({ length: 20 }, () => use('a', null)))
@@ -18,6 +20,8 @@ t.test('what has ended by itself is forgotten, and nothing else', async (t) => {
   t.equal(await use('endless', null), 'first')
   forward(999)
   t.equal(await use('short', now + 1000), 'used', 'to the last')
+  forward(hour)
+  t.equal(await use('short', now + 1000), 'used', 'and as long as another replica’s clock may differ')
   forward(1)
   t.equal(await use('short', now + 1000), 'first', 'no longer')
   for (const one of ['long', 'endless']) t.equal(await use(one, null), 'used', one)
