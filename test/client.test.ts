@@ -44,7 +44,7 @@ t.test('what a client says of itself is not believed', (t) => {
     const { requestId, ...said } = clientReader(proxies, 'http')(request(address, forged))
     t.strictSame(
       said,
-      { ip: address, addresses: address, scheme: 'http', host: 'gateway.example' },
+      { ip: address, addresses: address, scheme: 'http', host: 'gateway.example', trusted: false },
       name,
     )
     t.match(requestId, uuid, name)
