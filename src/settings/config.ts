@@ -385,7 +385,7 @@ function isComplete<T extends object>(
 /** Buffers cannot be frozen, and freezing a URL does not stop its setters. */
 function freeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value
-  // A key finds out what it is when it is asked.
+  // Node keeps in a key what it finds out about it.
   if (value instanceof KeyObject) return value
   for (const part of Object.values(value)) freeze(part)
   Object.freeze(value)

@@ -79,7 +79,7 @@ export function parseYaml(file: string, text: string): YamlMap | Problems {
     return { kind: 'nothing', at, text: '' }
   }
 
-  const document = parseDocument(text.replace(/^\uFEFF/, ''), {
+  const document = parseDocument(text, {
     lineCounter,
     // The library's own messages quote what stands there.
     prettyErrors: false,

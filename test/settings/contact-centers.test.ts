@@ -85,6 +85,7 @@ t.test('public keys are read instead of secrets', (t) => {
       yaml,
     )
     t.match(rest, { secrets: [], jwksUrl: null })
+    for (const { key } of publicKeys) t.notOk(Object.isFrozen(key), 'Node writes into it')
     t.strictSame(config.sessionSecrets, [Buffer.from(text)])
   }
   const yaml = list('name: keys, keys: {jwks: "https://idp.example/jwks?v=1"}')
@@ -106,6 +107,11 @@ t.test('what leaves open who signed a token is refused, and what is incomplete',
       [''],
       '2:5 contactCenters[0] needs a name',
       '2:5 contactCenters[0] needs either secrets or keys',
+    ],
+    [
+      ['keys: [{file: rsa.pem}], urlTokens: a', 'keys: [{file: p256.pem}], urlTokens: b'],
+      '2:5 contactCenters[0] needs a name',
+      '3:5 contactCenters[1] needs a name',
     ],
     [['name: x'], '2:5 contactCenters[0] needs either secrets or keys'],
     [

@@ -20,7 +20,11 @@ t.test('lines that set nothing are warned of by their number, and not quoted', (
       'LOG_LEVEL="\ninfo\n"\nPORT\n',
       '.env:6 has no = and sets nothing',
     ],
-    ['a word with a quote', 'hunter2 "\nPORT=1 # "\n', '.env:3 has no = and sets nothing'],
+    [
+      'a quote that opens no value',
+      '"hunter2\nPORT\n"\n',
+      ...[3, 4, 5].map((line) => `.env:${line} has no = and sets nothing`),
+    ],
     ['a name of nobody', 'PROT=hunter2', 'PROT in .env is no setting of the gateway'],
     ['a file of a secret', 'ADMIN_TOKEN_FILE=', 'ADMIN_TOKEN_FILE is empty and counts as not set'],
   ]

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readSource } from '../../src/settings/config.ts'
+import { readConfig, readSource } from '../../src/settings/config.ts'
 import { type Setting, settings, yamlName } from '../../src/settings/table.ts'
 import { configOf, findingsOf, secrets, tell } from './tell.ts'
 
@@ -209,6 +209,14 @@ t.test(
       ['.env', 'conf/gateway.yaml', 'conf/a'],
       '.env may come',
     )
+    const asked: string[] = []
+    const readFile = (path: string): string => {
+      asked.push(path)
+      return 'a-secret-that-is-two-things-at-once'
+    }
+    const twice = { JWT_SECRET_FILE: 'x', ADMIN_TOKEN_FILE: 'x' }
+    readConfig(twice, { readFile, now: 0 })
+    t.strictSame(asked, ['x'], 'once, so that all of it is of one moment')
     t.end()
   },
 )
