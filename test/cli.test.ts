@@ -195,16 +195,17 @@ contactCenters:
       /^conf\/gateway\.yaml:9:5 contactCenters\[2\] has public keys: whoever has the private ones signs its links\n$/,
     ],
   ]
-  for (const [name, args, code, stderr] of rows) {
+  const refusals = rows.map(async ([name, args, code, stderr]) => {
     const refused = await link(...args)
     t.equal(refused.code, code, name)
     t.equal(refused.stdout, '')
     t.match(refused.stderr, stderr)
-  }
+  })
+  await Promise.all(refusals)
   const alone = await run(['link', ...who, '--contact-center', 'x'], needed)
   t.match(alone.stderr, /^There is no contact center "x"$/m)
 
-  for (const command of ['start', 'check', 'link']) {
+  const absences = ['start', 'check', 'link'].map(async (command) => {
     const absent = await run(
       [command, '--config', 'gateway.yaml', ...(command === 'link' ? who : [])],
       env,
@@ -212,7 +213,8 @@ contactCenters:
     )
     t.equal(absent.code, 1, command)
     t.match(absent.stderr, /^gateway\.yaml must be a file that can be read \(ENOENT\)$/m)
-  }
+  })
+  await Promise.all(absences)
   const folder = await run(['check', '--config', 'conf'], env, cwd)
   t.equal(folder.stderr, 'conf must be a file that can be read (EISDIR)\n')
 })
