@@ -78,7 +78,6 @@ export async function createAdmin(
     // The router's own view of a target that is malformed.
     frameworkErrors: (_, request, reply) =>
       void admit(request, reply, () => malformed(request, reply)),
-    routerOptions: { maxParamLength: 32 * 1024 },
   })
   app.server.maxConnections = most.connections
   app.addHook('onRequest', (request, reply, next) => void admit(request, reply, next))
@@ -147,7 +146,7 @@ export async function createAdmin(
   return {
     address: originOf(app.server),
     async close() {
-      await events.close()
+      events.close()
       await app.close()
     },
   }

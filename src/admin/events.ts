@@ -1,21 +1,16 @@
-import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { News, Overview } from '../observe/overview.ts'
 
 /** Readers of the event stream. */
 export interface Events {
   /** Answers with all that happens, from now on until one side has enough; false where there are too many readers. */
   readonly send: (response: ServerResponse) => boolean
-  readonly close: () => Promise<void>
+  readonly close: () => void
 }
 
 const mostReaders = 50
 /** What a reader may leave unread beside the history that it is given first, in bytes. */
 const mostUnread = 1024 * 1024
-
-/** How long a reader may take to hear of the end, in ms. */
-const patience = 1000
 
 /** Server-sent events (WHATWG HTML §9.2), each with one line of JSON. */
 export function createEvents(overview: Pick<Overview, 'watch'>): Events {
@@ -38,9 +33,8 @@ export function createEvents(overview: Pick<Overview, 'watch'>): Events {
       })
       return true
     },
-    async close() {
-      const ended = [...readers].map((response) => once(response.end(), 'close'))
-      await Promise.race([Promise.all(ended), delay(patience, undefined, { ref: false })])
+    close() {
+      for (const response of readers) response.end()
     },
   }
 }

@@ -20,7 +20,6 @@ export function readRevocation(
   const contactCenter = values.get('contactCenter') ?? null
   const userId = values.get('userId') ?? null
   if (userId === '') return new Invalid('userId', 'is empty')
-  if (contactCenter === '') return new Invalid('contactCenter', 'is empty')
   if (contactCenter === null && userId === null) {
     return new Invalid('userId', 'is missing, and so is contactCenter: one of them is needed')
   }

@@ -46,6 +46,10 @@ const refused: Readonly<Record<string, readonly [string, string | undefined]>> =
   'an ampersand too many': ['/sessions?userId=a&', ''],
   'a user that is malformed': ['/sessions?userId=%zz', 'userId'],
   'a user that is no UTF-8': ['/sessions?userId=%ff', 'userId'],
+  'a user that is malformed, of a contact center': [
+    '/sessions?userId=%zz&contactCenter=acme',
+    'userId',
+  ],
   'an empty session': ['/sessions/', 'sessionId'],
   'a session that is malformed': ['/sessions/%zz', 'sessionId'],
   'a session that is no UTF-8': ['/sessions/%ff', 'sessionId'],

@@ -153,6 +153,8 @@ t.test('which names are the listener’s', (t) => {
   const broken = [
     'localhost:',
     'localhost:x',
+    '[::1:80',
+    '::1:80',
     'a@localhost',
     'localhost/',
     '::1',

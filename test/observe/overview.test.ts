@@ -51,12 +51,14 @@ t.test('a point is what all of them saw in its interval', async (t) => {
   two.observe(line({ ...refused, durationMs: 60_000 }))
   one.observe(line(refused))
   two.observe(line({ reason: 'token-expired', transport: 'websocket', socket: 'open' }))
+  two.observe(line({ ...refused, transport: 'websocket', socket: 'close', ended: 'client' }))
   await seen.promise
   const [point] = news.flatMap((one) =>
     one.name === 'point' && one.value.allowed > 0 ? one.value : [],
   )
   t.match(point, { allowed: 100, refused: 2, reported: 1, reasons: { 'token-expired': 3 } })
-  t.match(point, { sockets: 1, sessions: 0, connections: 7 })
+  t.equal(news.filter(({ name }) => name === 'refusal').length, 3, 'the end of a socket is none')
+  t.match(point, { sockets: 0, sessions: 0, connections: 7 })
   t.match(point?.latency, { p50: 10, p90: Number, p99: Number }, 'of what was allowed over HTTP')
   for (const ms of [point?.latency?.p90 ?? 0, point?.latency?.p99 ?? 0]) {
     t.ok(Math.abs(ms - 1000) <= 50, `${ms} is 1000 within 5 %`)
