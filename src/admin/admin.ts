@@ -75,12 +75,12 @@ export async function createAdmin(
     bodyLimit: 1,
     forceCloseConnections: true,
     http: { headersTimeout: 10_000, connectionsCheckingInterval: 1000, maxHeaderSize: 32 * 1024 },
-    // The router's own view of a target that is malformed.
-    frameworkErrors: (_, request, reply) =>
-      void admit(request, reply, () => malformed(request, reply)),
+    // A target that the router can't read meets no hook.
+    frameworkErrors: async (_, request, reply) =>
+      (await refuse(request, reply)) ?? malformed(request, reply),
   })
   app.server.maxConnections = most.connections
-  app.addHook('onRequest', (request, reply, next) => void admit(request, reply, next))
+  app.addHook('onRequest', refuse)
   app.setNotFoundHandler((_, reply) => problem(reply, 404))
   app.setErrorHandler((error, _, reply) => {
     const status = error instanceof Error ? Number(Reflect.get(error, 'statusCode') ?? 500) : 500
@@ -151,20 +151,19 @@ export async function createAdmin(
     },
   }
 
-  /** Goes on with a request that may be answered. */
-  async function admit(
+  /** Answers a request that may get no other answer. */
+  async function refuse(
     request: FastifyRequest,
     reply: FastifyReply,
-    next: () => void,
-  ): Promise<void> {
+  ): Promise<FastifyReply | undefined> {
     reply.headers(securityHeaders)
     const denied = guard(request.raw, accessTo(request.raw))
-    if (denied === null) return next()
+    if (denied === null) return undefined
     await tellOf(denied, request.raw)
     if (denied.status === 401) {
       reply.header('www-authenticate', 'Bearer realm="copilot-gateway admin"')
     }
-    problem(reply, denied.status, { detail: denied.detail })
+    return problem(reply, denied.status, { detail: denied.detail })
   }
 
   /** Who guesses tokens is seen, and slow. */
@@ -183,9 +182,9 @@ function accessTo({ method = '', url = '' }: IncomingMessage): Access {
   return isOpen || path.startsWith('/assets/') ? 'open' : 'read'
 }
 
-function malformed({ url }: FastifyRequest, reply: FastifyReply): void {
+function malformed({ url }: FastifyRequest, reply: FastifyReply): FastifyReply {
   const field = url.startsWith('/sessions/') ? { field: 'sessionId' } : {}
-  problem(reply, 400, { ...field, detail: isMalformed })
+  return problem(reply, 400, { ...field, detail: isMalformed })
 }
 
 interface Said {

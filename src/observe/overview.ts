@@ -88,7 +88,7 @@ export interface Surroundings {
   readonly scope: () => Scope
   readonly upstreams: () => readonly UpstreamState[]
   readonly upstreamsKnown: Overview['upstreamsKnown']
-  /** Has every serving process's report taken, as far as it answers in a moment. */
+  /** Has every serving process's report taken, as far as it answers in a moment; never rejects. */
   readonly collect: (withMetrics: boolean) => Promise<void>
 }
 
