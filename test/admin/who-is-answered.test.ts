@@ -3,6 +3,7 @@ import { hostname, networkInterfaces } from 'node:os'
 import t from 'tap'
 import { createHostCheck } from '../../src/admin/host.ts'
 import { answersIn, ask, exchange } from '../stage.ts'
+import { dial } from '../websocket/peer.ts'
 import { authorized, startAdmin, token } from './stage.ts'
 
 const open = ['/healthz', '/readyz', '/', '/assets/uPlot.esm.js']
@@ -135,6 +136,25 @@ t.test('a name that is made to lead here is not answered (DNS rebinding)', async
     const [answer] = answersIn(await exchange(port, `${head}\r\nConnection: close\r\n\r\n`))
     t.equal(answer?.status, status, name)
   }
+})
+
+t.test('two hundred connections are held, and one more is none', async (t) => {
+  const { origin } = await startAdmin(t)
+  const port = Number(new URL(origin).port)
+  const sockets = await Promise.all(Array.from({ length: 200 }, () => dial(t, port)))
+  const late = await dial(t, port)
+  await late.ended
+  t.equal(sockets.filter(({ socket }) => socket.destroyed).length, 0)
+  sockets[0]?.socket.destroy()
+  for (;;) {
+    // Until the listener has heard that one is gone.
+    const status = await ask(origin, '/healthz').then(
+      (answer) => answer.status,
+      () => 0,
+    )
+    if (status === 200) break
+  }
+  t.pass('there is room again')
 })
 
 const addresses = Object.values(networkInterfaces()).flatMap((all = []) => all)
