@@ -102,7 +102,8 @@ export async function createGateway(
   })
   const { listener } = config
   const { open, audit, refusals, revocations } = shared
-  const keyring = await createKeyring(app, config, shared.publishedKeys)
+  // An app of its own: Fastify readies scopes one inside the other, and a thousand overflow its stack.
+  const keyring = await createKeyring(fastify(), config, shared.publishedKeys)
   const framers = indexSources(
     config.contactCenters.flatMap(({ frameAncestors }) => frameAncestors),
   )
