@@ -8,7 +8,9 @@ import type { Logger } from 'pino'
 import { type AccessRequest, claimedBy, decide, type Gate, hasUrlToken } from './access/access.ts'
 import type { Decision, Grant, Reason, Subject, Ticket } from './access/decision.ts'
 import { isOwn } from './access/paths.ts'
-import type { Session } from './access/session.ts'
+import { parseQuery } from './access/query.ts'
+import { hash, type Session } from './access/session.ts'
+import { parseTarget } from './access/target.ts'
 import type { Keyring } from './access/token.ts'
 import { type Client, clientReader, originOf } from './client.ts'
 import type { Channels } from './forward/channels.ts'
@@ -50,6 +52,8 @@ export interface Shared {
   readonly publishedKeys: PublishedKeys
   /** By the settings of the gateway that serves. */
   readonly claimedBy: ClaimedBy
+  /** No key verifies a token of this contact center's link, or, with null, of one that may be anybody's. */
+  readonly keyWanted: (contactCenter: string | null) => void
   /** A browser has logged out. `before`: when its session was opened at the latest, in ms since the epoch. */
   readonly logOut: (revoked: Revoked, before: number) => void
   readonly observations: Pick<Observations, 'seen' | 'tokenVerified'>
@@ -258,6 +262,8 @@ export async function createGateway(
     const decision: Decision = isOver ? { ...decided, allow: false, reason: 'overloaded' } : decided
     const key = decision.keyId === null ? null : keyring.key(decision.keyId)
     if (key !== null) shared.observations.tokenVerified(key.contactCenter.name, key)
+    const refused = decision.allow ? decision.reported : decision.reason
+    if (refused === 'token-invalid' && key === null) shared.keyWanted(ownerOfLink(facts.target))
     if (decision.allow && decision.session !== null) shared.observations.seen(decision.session)
     const origin = own.includes(reached) ? reached : (own[0] ?? reached)
     const exchange = new Exchange(carrier, request, response, upgrade, {
@@ -278,6 +284,11 @@ export async function createGateway(
     })
     exchanges.set(response, exchange)
     return { exchange, decision }
+  }
+
+  function ownerOfLink(target: string): string | null {
+    const query = parseQuery(parseTarget(target)?.query ?? null)
+    return query?.URLToken ? keyring.ownerOf(hash(query.URLToken)) : null
   }
 
   /** A request that the router could not read: its target is no better for the checks. */

@@ -41,7 +41,7 @@ export async function createKeyring(
       sessionKeys.set(sessions.id, sessions)
       gather(byKid, name, made.slice(-1))
     }
-    for (const { kid, key } of [...contactCenter.publicKeys, ...publishedKeys(name)]) {
+    for (const { kid, key, alg } of [...contactCenter.publicKeys, ...publishedKeys(name)]) {
       const spki = key.export({ type: 'spki', format: 'der' })
       const thumbprint = hash('sha256', spki, 'base64url')
       let newest: SessionKey | null = null
@@ -50,7 +50,7 @@ export async function createKeyring(
         sessionKeys.set(sessions.id, sessions)
         newest ??= sessions
       }
-      const algorithms = algorithmsOf(key)
+      const algorithms = algorithmsOf(key).filter((one) => one === (alg ?? one))
       if (newest === null || algorithms.length === 0) continue
       const tokens = await createCodec(app, { public: pem(key) }, algorithms)
       const named = { label: kid, kind: 'public key' } as const
@@ -77,10 +77,13 @@ export async function createKeyring(
     keys,
     keysOf: (name) => byName.get(name) ?? [],
     key: (id) => byId.get(id) ?? null,
-    candidates: (kid, urlToken) =>
-      (typeof kid === 'string' ? byKid.get(kid) : undefined) ??
-      (urlToken === null ? undefined : byUrlToken.get(urlToken)) ??
-      ofAnyLink,
+    candidates(kid, urlToken) {
+      const named = typeof kid === 'string' ? byKid.get(kid) : undefined
+      const linked = urlToken === null ? undefined : byUrlToken.get(urlToken)
+      // Those who share an issuer have the same keys: the link says whose token it is.
+      const both = linked && named?.filter((key) => linked.includes(key))
+      return both?.length ? both : (named ?? linked ?? ofAnyLink)
+    },
     sessionKey: (id) => sessionKeys.get(id) ?? null,
     ownerOf: (hashed) => owners.get(hashed) ?? null,
     resign:
@@ -112,13 +115,17 @@ function keyOf(
   return { id: sessions.id, contactCenter, algorithms, verifyToken: verify, sessions }
 }
 
-/** What a key may have signed by, which its type tells alone: never what a token says (RFC 8725 §3.1). */
-function algorithmsOf(key: KeyObject): readonly Algorithm[] {
+/**
+ * What a key may have signed by, which its type tells alone: never what a token says (RFC 8725 §3.1).
+ * None, where anyone could sign: RFC 7518 §3.3, and by an exponent of 1 a message signs itself.
+ */
+export function algorithmsOf(key: KeyObject): readonly Algorithm[] {
+  const { modulusLength = 0, publicExponent = 0n, namedCurve } = key.asymmetricKeyDetails ?? {}
   switch (key.asymmetricKeyType) {
     case 'rsa':
-      return ['RS256', 'PS256']
+      return modulusLength >= 2048 && publicExponent > 2n ? ['RS256', 'PS256'] : []
     case 'ec':
-      return key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? ['ES256'] : []
+      return namedCurve === 'prime256v1' ? ['ES256'] : []
     case 'ed25519':
       return ['EdDSA']
     default:

@@ -13,6 +13,7 @@ import { createListener, renewListener } from './listener.ts'
 import { createAudit } from './observe/audit.ts'
 import { createObservations, type Facts, type Observations } from './observe/observations.ts'
 import type { Tracing } from './observe/tracing.ts'
+import { createPublishedKeySets, type Times } from './published-keys.ts'
 import type { Config } from './settings/config.ts'
 import { isRevokedBy, type Revocation, type Revoked } from './state/revocations.ts'
 import { createState, type State } from './state/state.ts'
@@ -46,6 +47,8 @@ export interface ServeOptions {
   /** null: nobody traces. */
   readonly tracing?: Tracing | null
   readonly probeDelay?: number
+  /** How often published keys are fetched. */
+  readonly keySetTimes?: Partial<Times>
 }
 
 /**
@@ -65,6 +68,7 @@ export async function serve(
     ...options
   }: ServeOptions = {},
 ): Promise<Serving> {
+  const inTurn = oneAtATime()
   let config = initial
   let warnings = options.warnings ?? []
   /** The longest that any session of this process may last. */
@@ -78,6 +82,7 @@ export async function serve(
   })
   const revoke = (revoked: Revoked, before = Number.POSITIVE_INFINITY): void =>
     state.revocations.add({ ...revoked, before, until: Date.now() + longest })
+  const keySets = createPublishedKeySets(log, renewKeys, options.keySetTimes)
   const channels = new Channels()
   const audit = createAudit(log, observations.observe)
   const build = (next: Config): Promise<Gateway> => {
@@ -90,8 +95,9 @@ export async function serve(
       revocations: state.revocations,
       usedTokens: state.usedTokens,
       refusals: state.refusals(next.rateLimit),
-      publishedKeys: () => [],
       claimedBy: (...claim) => gateway.claimedBy(...claim),
+      publishedKeys: keySets.keysOf,
+      keyWanted: keySets.wanted,
       logOut(revoked, before) {
         observations.revoked(revoked, true)
         revoke(revoked, before)
@@ -99,7 +105,13 @@ export async function serve(
     }
     return createGateway(next, shared, log, probeDelay)
   }
-  let gateway = await build(config)
+  // What comes until the first gateway is built, that one knows.
+  let renewing = true
+  let closing = false
+  await keySets.follow(config.contactCenters)
+  renewing = false
+  const retiring = new Set<Promise<void>>()
+  let gateway = await inTurn(() => build(config))
   const server = createListener(config, log, probeDelay, observations.handshakeFailed)
   const connections = track(server, () => gateway, config.listener.maxConnections)
   const { host, port } = config.listener
@@ -109,11 +121,12 @@ export async function serve(
       server.listen(port, host, resolve)
     })
   } catch (error) {
-    await gateway.close()
+    closing = true
+    await keySets.close()
+    await inTurn(() => gateway.close())
     await state.close()
     throw error
   }
-  const retiring = new Set<Promise<void>>()
   return {
     addresses: [originOf(server, config.listener.tls ? 'https' : 'http')],
     report: observations.report,
@@ -122,37 +135,65 @@ export async function serve(
     hearRevocation: state.revocations.add,
     onRevoked: state.onRevoked,
     scope: state.scope,
-    async reload(next, doubts = []) {
-      const successor = await build(next)
-      const clientCa = config.listener.tls?.clientCa
-      try {
-        renewListener(server, next)
-      } catch (error) {
-        await successor.close()
-        throw error
-      }
-      const predecessor = gateway
-      gateway = successor
-      config = next
-      warnings = doubts
-      longest = Math.max(longest, next.sessions.maxAge)
-      connections.limit(next.listener.maxConnections)
-      open.revokeStreams((session) => !successor.honours(session))
-      if (clientCa !== next.listener.tls?.clientCa) {
-        open.restartStreams()
-        connections.renew()
-      }
-      const retired = predecessor.close().finally(() => retiring.delete(retired))
-      retiring.add(retired)
-    },
+    reload: (next, doubts = []) =>
+      inTurn(async () => {
+        if (closing) return
+        // Should it come to nothing, no key is lost.
+        await keySets.follow([...config.contactCenters, ...next.contactCenters])
+        try {
+          await reload(next)
+          warnings = doubts
+        } finally {
+          await keySets.follow(config.contactCenters)
+        }
+      }),
     async close() {
+      closing = true
       const closed = new Promise((resolve) => server.close(resolve))
-      await open.drain(config.drainTimeout)
+      await keySets.close()
+      await inTurn(() => open.drain(config.drainTimeout))
       await Promise.all([gateway.close(), ...retiring])
       connections.destroy()
       await closed
       await state.close()
     },
+  }
+
+  async function reload(next: Config): Promise<void> {
+    const successor = await build(next)
+    const clientCa = config.listener.tls?.clientCa
+    try {
+      renewListener(server, next)
+    } catch (error) {
+      await successor.close()
+      throw error
+    }
+    config = next
+    longest = Math.max(longest, next.sessions.maxAge)
+    connections.limit(next.listener.maxConnections)
+    replace(successor)
+    if (clientCa !== next.listener.tls?.clientCa) {
+      open.restartStreams()
+      connections.renew()
+    }
+  }
+
+  function replace(successor: Gateway): void {
+    const predecessor = gateway
+    gateway = successor
+    open.revokeStreams((session) => !successor.honours(session))
+    const retired = predecessor.close().finally(() => retiring.delete(retired))
+    retiring.add(retired)
+  }
+
+  /** Published keys have changed, and nothing in a gateway does. */
+  function renewKeys(): void {
+    if (renewing) return
+    renewing = true
+    inTurn(async () => {
+      renewing = false
+      if (!closing) replace(await build(config))
+    }).catch((err) => log.error({ event: 'internal-error', err }))
   }
 
   function facts(): Facts {
@@ -170,10 +211,20 @@ export async function serve(
         enforcement: contactCenter.enforcement,
         frameAncestors: contactCenter.frameAncestors,
         urlTokens: contactCenter.urlTokens?.length ?? null,
-        jwks: null,
+        jwks: keySets.stateOf(contactCenter.name),
         keys: gateway.keyring.keysOf(contactCenter.name),
       })),
     }
+  }
+}
+
+/** Begins a step when the one before has ended, however it did. */
+function oneAtATime(): <T>(step: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (step) => {
+    const done = last.then(step)
+    last = done.catch(() => {})
+    return done
   }
 }
 

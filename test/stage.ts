@@ -122,7 +122,10 @@ export async function listen(server: {
 
 export interface Stage extends Omit<Serving, 'reload'> {
   /** Goes on with other settings; what is not given is as before. */
-  readonly reload: (env?: Readonly<Record<string, string>>) => Promise<void>
+  readonly reload: (
+    env?: Readonly<Record<string, string>>,
+    configure?: (config: Config) => Config,
+  ) => Promise<void>
   readonly origin: string
   readonly port: number
   /** The log's lines, parsed. */
@@ -186,13 +189,14 @@ export async function startGateway(
       for (const check of waiting) check()
     },
   })
-  const serving = await serve(configOf({}), log, options)
+  const serving = await serve(configure(configOf({})), log, options)
   t.teardown(() => serving.close())
   const origin = serving.addresses[0] ?? ''
   const access = () => lines.filter((line) => line['event'] === 'access')
   return {
     ...serving,
-    reload: (changes = {}) => serving.reload(configOf(changes)),
+    reload: (changes = {}, reconfigure = configure) =>
+      serving.reload(reconfigure(configOf(changes))),
     origin,
     port: Number(new URL(origin).port),
     lines,

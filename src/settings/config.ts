@@ -110,6 +110,8 @@ export interface ContactCenter {
 export interface PublicKey {
   readonly kid: string
   readonly key: KeyObject
+  /** The one algorithm that it is for, where it says so; else all that its type has. */
+  readonly alg?: string
 }
 
 /** A frozen Config and what is doubtful about it. */
