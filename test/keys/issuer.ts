@@ -1,6 +1,7 @@
 // A contact center's side of public keys: an issuer that publishes them, and tokens that they sign.
+import { generateKeyPairSync, type KeyPairKeyObjectResult } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
-import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { exportJWK, SignJWT } from 'jose'
 import { ids, inAnHour, listen } from '../stage.ts'
 
 interface Scope {
@@ -18,13 +19,9 @@ export interface Signer {
   }) => Promise<string>
 }
 
-/** A new pair of keys for an algorithm of jose's. */
-export async function createSigner(
-  kid: string | null,
-  alg = 'ES256',
-  options: Parameters<typeof generateKeyPair>[1] = {},
-): Promise<Signer> {
-  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true, ...options })
+/** A new pair of keys for an algorithm. */
+export async function createSigner(kid: string | null, alg = 'ES256'): Promise<Signer> {
+  const { publicKey, privateKey } = pairFor(alg)
   const named = kid === null ? {} : { kid }
   return {
     kid,
@@ -34,6 +31,13 @@ export async function createSigner(
         .setProtectedHeader({ alg: other, ...named, ...header })
         .sign(privateKey),
   }
+}
+
+function pairFor(alg: string): KeyPairKeyObjectResult {
+  if (alg === 'EdDSA') return generateKeyPairSync('ed25519')
+  return alg === 'ES256'
+    ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    : generateKeyPairSync('rsa', { modulusLength: 2048 })
 }
 
 export interface Issuer {
