@@ -284,6 +284,8 @@ function track(
   })
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
     const { socket, httpVersion } = request
+    // Said behind a request that was under way when its connection was no longer welcome.
+    if (leaving.has(socket)) return
     const overHttp1 = !('stream' in request)
     // llhttp takes 0.9 and 2.0 for versions of HTTP/1.
     if (overHttp1 && httpVersion !== '1.1' && httpVersion !== '1.0') {
@@ -317,6 +319,7 @@ function track(
   server.on('checkContinue', handle)
   server.on('checkExpectation', handle)
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    if (leaving.has(socket)) return
     upgraded.add(socket)
     current().upgrade(request, socket, head, isAdmitted(request))
   })
@@ -342,12 +345,16 @@ function track(
     count: () => sockets.size,
     limit,
     renew() {
+      // A handshake that has begun ends by the certificates it began with.
+      const secured = new Set([...secure].map(endsOf))
+      for (const socket of sockets) if (!secured.has(endsOf(socket))) socket.destroy()
       for (const session of http2) session.close()
       for (const socket of secure) {
         if (socket.alpnProtocol === 'h2' || upgraded.has(socket)) continue
         const answers = busy.get(socket)
         if (answers === undefined || answers.size === 0) socket.destroy()
         else leaving.add(socket)
+        for (const answer of answers ?? []) answer.shouldKeepAlive = false
       }
     },
     destroy() {
@@ -359,6 +366,11 @@ function track(
 const unread: Readonly<Record<string, Reason>> = {
   HPE_HEADER_OVERFLOW: 'headers-too-large',
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+}
+
+/** Tells connections apart. */
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return [remoteAddress, remotePort, localAddress, localPort].join()
 }
 
 /** What lasts from one request to the next. */

@@ -304,6 +304,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     const kind = kindOf(path ?? '', String(answer['content-type'] ?? ''))
     const bodiless = this.#request.method === 'HEAD' || status === 204 || status === 304
     this.#endless = /^text\/event-stream\b/i.test(String(answer['content-type']))
+    if (this.#endless) this.#carrier.open.becomes(this, this)
     this.#waitFor('upstream')
     if (kind !== null && !bodiless) {
       this.#whole = new WholeAnswer(kind, status, message, answer)
@@ -398,6 +399,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       },
     })
     open.add(relay)
+    open.becomes(relay, this)
     this.#settle()
   }
 

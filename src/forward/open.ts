@@ -26,6 +26,9 @@ export class OpenExchanges {
   readonly #open = new Set<Open>()
   readonly #timer: NodeJS.Timeout
   #emptied: (() => void) | null = null
+  /** Whose streams end, and what must not become one: both are told of in the middle of requests. */
+  #ends: (session: Session) => boolean = () => false
+  readonly #unwelcome = new WeakSet<Open>()
   draining = false
 
   constructor() {
@@ -45,6 +48,13 @@ export class OpenExchanges {
     if (this.#open.size === 0) this.#emptied?.()
   }
 
+  /** What was a request has turned out to have no end of its own. */
+  becomes(stream: Open, request: Open): void {
+    stream.lease.revoke(this.#ends)
+    // Its head is about to be written.
+    if (this.#unwelcome.has(request)) setImmediate(() => stream.onRestart())
+  }
+
   /** A session was opened anew: what is open of it lasts as long. */
   renew(session: Session): void {
     for (const { lease } of this.#open) lease.renew(session)
@@ -55,14 +65,18 @@ export class OpenExchanges {
     for (const { lease } of this.#open) lease.revoke(ends)
   }
 
-  /** The same of what has no end of its own: an answer under way is let finish. */
+  /** The same of what has no end of its own, from now on: an answer under way is let finish. */
   revokeStreams(ends: (session: Session) => boolean): void {
+    this.#ends = ends
     for (const { isStream, lease } of this.#open) if (isStream) lease.revoke(ends)
   }
 
   /** Ends what would keep connections of today open. */
   restartStreams(): void {
-    for (const one of this.#open) if (one.isStream) one.onRestart()
+    for (const one of this.#open) {
+      if (one.isStream) one.onRestart()
+      else this.#unwelcome.add(one)
+    }
   }
 
   /** Resolves when nothing is under way any more; what is left after `timeout` ms is cut. */
