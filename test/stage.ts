@@ -195,7 +195,7 @@ export async function startGateway(
   const access = () => lines.filter((line) => line['event'] === 'access')
   return {
     ...serving,
-    reload: (changes = {}, reconfigure = configure) =>
+    reload: async (changes = {}, reconfigure = configure) =>
       serving.reload(reconfigure(configOf(changes))),
     origin,
     port: Number(new URL(origin).port),
