@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { crc32, deflateSync, inflateSync } from 'node:zlib'
 import type { FrameLocator, Page } from 'playwright-core'
 import { type Conversation, conversations } from '../../demo/conversations.ts'
+import { startDashboardStage } from '../admin/dashboard-stage.ts'
 import {
   chatWith,
   gatherMessages,
@@ -12,6 +13,7 @@ import {
   startHttpsDemo,
   tile,
 } from './chromium.ts'
+import { live } from './dashboard.ts'
 
 interface Clip {
   readonly x: number
@@ -53,6 +55,19 @@ try {
       await a.locator('body').evaluate(() => {
         if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
       })
+      return null
+    })
+  }
+
+  const dashboard = await startDashboardStage(t)
+  for (const [name, look] of [
+    ['dashboard', { width: 1280, height: 1150 }],
+    ['dashboard-dark', { width: 1280, height: 1150, colors: 'dark' }],
+  ] as const) {
+    await picture(name, look, async (page) => {
+      await page.goto(dashboard.origin)
+      await live(page)
+      await page.locator('#sessions-rows tr').first().waitFor()
       return null
     })
   }

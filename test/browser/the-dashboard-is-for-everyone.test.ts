@@ -149,7 +149,8 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
           'region "Sessions"',
           'columnheader "Last seen"',
           'rowheader "dana.whitfield"',
-        ].join('[^]*'),
+        ].join('.*'),
+        's',
       ),
     )
     await page.getByRole('radio', { name: 'hour' }).check()
@@ -158,7 +159,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
     await toggle.focus()
     await page.keyboard.press('Enter')
     const table = page.getByRole('region', { name: 'Latency, table' }).getByRole('table')
-    t.match(await table.ariaSnapshot(), /columnheader "p99"[^]*rowheader "\d\d:\d\d:\d\d"[^]*ms/)
+    t.match(await table.ariaSnapshot(), /columnheader "p99".*rowheader "\d\d:\d\d:\d\d".*ms/s)
     t.equal(await page.getByRole('img', { name: /^Latency/ }).count(), 0)
     await page.getByRole('button', { name: 'Latency: show as chart' }).click()
     await page.getByRole('img', { name: /^Latency/ }).waitFor()

@@ -22,10 +22,12 @@ export function chartSection(title, note) {
     scroller,
   )
   const rows = { head: element('thead'), body: element('tbody') }
+  let fill = () => {}
   table.append(rows.head, rows.body)
   toggle.addEventListener('click', () => {
     scroller.hidden = !scroller.hidden
     picture.hidden = !picture.hidden
+    if (picture.hidden) fill()
     const other = picture.hidden ? 'chart' : 'table'
     write(toggle, `Show as ${other}`)
     toggle.setAttribute('aria-label', `${title}: show as ${other}`)
@@ -35,33 +37,30 @@ export function chartSection(title, note) {
     picture,
     /** Columns: `{ label, text(bucket) }`; newest first. */
     fillTable(columns, buckets) {
-      if (scroller.hidden) return
-      const header = columns.map(({ label }) => element('th', { scope: 'col' }, label))
-      rows.head.replaceChildren(
-        element('tr', {}, element('th', { scope: 'col' }, 'Time'), ...header),
-      )
-      reconcile(
-        rows.body,
-        buckets.toReversed(),
-        ({ time }) => `${time} ${columns.map(({ label }) => label)}`,
-        ({ time }) => {
-          const cells = columns.map(() => element('td'))
-          const node = element(
-            'tr',
-            {},
-            element('th', { scope: 'row' }, clock.format(time)),
-            ...cells,
-          )
-          return {
-            node,
-            update(bucket) {
-              for (const [index, cell] of cells.entries()) write(cell, columns[index].text(bucket))
-            },
-          }
-        },
-      )
+      fill = () => fillRows(rows, columns, buckets)
+      if (!scroller.hidden) fill()
     },
   }
+}
+
+function fillRows({ head, body }, columns, buckets) {
+  const header = columns.map(({ label }) => element('th', { scope: 'col' }, label))
+  head.replaceChildren(element('tr', {}, element('th', { scope: 'col' }, 'Time'), ...header))
+  reconcile(
+    body,
+    buckets.toReversed(),
+    ({ time }) => `${time} ${columns.map(({ label }) => label)}`,
+    ({ time }) => {
+      const cells = columns.map(() => element('td'))
+      const node = element('tr', {}, element('th', { scope: 'row' }, clock.format(time)), ...cells)
+      return {
+        node,
+        update(bucket) {
+          for (const [index, cell] of cells.entries()) write(cell, columns[index].text(bucket))
+        },
+      }
+    },
+  )
 }
 
 /** What all plots have in common. Colours are asked for at each drawing: the scheme may change. */

@@ -18,7 +18,7 @@ export function createHistory() {
     /** About 60 buckets of the last `range` ms, oldest first; `seconds` of 0: nothing is known of it. */
     buckets(range) {
       const step = Math.max(interval, range / 60)
-      const end = points.at(-1)?.time ?? 0
+      const end = points.at(-1)?.time ?? Date.now()
       const first = Math.floor((end - range) / step) + 1
       const made = Array.from({ length: Math.floor(end / step) - first + 1 }, (_, index) =>
         emptyBucket((first + index) * step),
