@@ -68,6 +68,7 @@ try {
       await page.goto(dashboard.origin)
       await live(page)
       await page.locator('#sessions-rows tr').first().waitFor()
+      await page.locator('#refusals-list li').first().waitFor()
       return null
     })
   }

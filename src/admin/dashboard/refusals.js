@@ -4,7 +4,7 @@ import { at, count, several } from './words.js'
 
 /** Older ones are in the log. */
 const longest = 300
-const framesPerSecond = 4
+const betweenDrawings = 250
 
 const fields = [
   ['contactCenter', 'contact center'],
@@ -30,6 +30,7 @@ export function createRefusals() {
   let waiting = 0
   let skipped = 0
   let scheduled = false
+  let drawn = 0
   let hovered = false
 
   const stopped = () => button.getAttribute('aria-pressed') === 'true'
@@ -50,11 +51,13 @@ export function createRefusals() {
   function schedule() {
     if (scheduled) return
     scheduled = true
-    setTimeout(() => requestAnimationFrame(draw), 1000 / framesPerSecond)
+    const wait = Math.max(0, drawn + betweenDrawings - performance.now())
+    setTimeout(() => requestAnimationFrame(draw), wait)
   }
 
   function draw() {
     scheduled = false
+    drawn = performance.now()
     if (!still()) {
       shown = latest
       waiting = 0
@@ -119,6 +122,7 @@ export function createRefusals() {
   scroller.addEventListener('focusout', schedule)
   for (const control of [reason, text]) control.addEventListener('input', draw)
   draw()
+  drawn = -betweenDrawings
 
   return {
     add,
