@@ -9,7 +9,7 @@ import {
   statusAt,
 } from '../admin/dashboard-stage.ts'
 import { launch } from './chromium.ts'
-import { live, openDashboard, showsTheState } from './dashboard.ts'
+import { illegible, live, openDashboard, showsTheState } from './dashboard.ts'
 import { chromiumMissing } from './executable.ts'
 
 const token = 'admin-token-of-the-stage'
@@ -67,6 +67,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
     t.match(await page.locator('#announcement').textContent(), /^Not connected since/)
     t.equal(await page.locator('#sentence').textContent(), before)
     t.equal(await page.locator('#refusals-list li').count(), 24, 'nothing is lost')
+    t.strictSame((await page.evaluate(illegible)).problems, [])
     stage.open()
     await page.getByRole('button', { name: 'Try now' }).click()
     await live(page)
