@@ -233,7 +233,7 @@ t.test('the state is one sentence', async (t) => {
     [{}, { allowed: 0, refused: 0 }, 'Ready. No requests in the last minute, 231 sockets open.'],
     [{}, { seconds: 0 }, 'Ready. No figures yet.'],
     [{ ready: false }, { seconds: 0 }, 'Not ready. No figures yet.'],
-    [{ draining: true }, { seconds: 0 }, 'Draining: the gateway is stopping. No figures yet.'],
+    [{ draining: true }, { seconds: 0 }, 'Draining. No figures yet.'],
   ] as const
   for (const [status, change, expected] of rows) {
     const said = sentence({ ...fine, ...status }, { ...minute, ...change })

@@ -17,7 +17,7 @@ export function sentence(status, minute) {
 }
 
 function readiness({ draining, ready }) {
-  if (draining) return 'Draining: the gateway is stopping.'
+  if (draining) return 'Draining.'
   return ready ? 'Ready.' : 'Not ready.'
 }
 
