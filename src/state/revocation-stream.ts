@@ -26,7 +26,7 @@ const clockDifference = 3_600_000
  * is known here and is not in it is written to it, so that a server that has lost it gets it back.
  */
 export function createRevocationStream(
-  all: () => readonly Revocation[],
+  known: () => readonly Revocation[],
   hear: (revocation: Revocation) => void,
 ): Carrier & { readonly round: Round } {
   /** By what they name: however often the same is revoked, it is told once a round. */
@@ -50,12 +50,14 @@ export function createRevocationStream(
     }
   }
 
-  async function write(client: Redis): Promise<void> {
+  async function write(client: Redis, mode: readonly 'NOMKSTREAM'[]): Promise<void> {
     const all = [...untold]
     for (let i = 0; i < all.length; i += batch) {
-      const some = all.slice(i, i + batch)
-      await Promise.all(some.map(([, one]) => client.xadd(key, '*', field, encodeRevocation(one))))
-      for (const [name, one] of some) if (untold.get(name) === one) untold.delete(name)
+      const some = all.slice(i, i + batch).map(async ([name, one]) => {
+        const id = await client.xadd(key, ...mode, '*', field, encodeRevocation(one))
+        if (id !== null && untold.get(name) === one) untold.delete(name)
+      })
+      await Promise.all(some)
     }
     if (all.length > 0) await tidy(client)
   }
@@ -65,12 +67,14 @@ export function createRevocationStream(
       untold.set(nameOfRevoked(revocation), revocation)
     },
     async round(client, fresh) {
-      if (fresh || (await client.exists(key)) === 0) {
+      const all = fresh || (await client.exists(key)) === 0
+      if (all) {
         last = '0-0'
-        untold = new Map(all().map((revocation) => [nameOfRevoked(revocation), revocation]))
+        untold = new Map(known().map((revocation) => [nameOfRevoked(revocation), revocation]))
       }
       await read(client)
-      await write(client)
+      // Who tells less than all makes no stream: one that was lost just now would look complete.
+      await write(client, all ? [] : ['NOMKSTREAM'])
     },
   }
 }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { openSession, type Session } from '../../src/access/session.ts'
+import { createRevocationStream } from '../../src/state/revocation-stream.ts'
 import type { Revocation } from '../../src/state/revocations.ts'
 import type { State } from '../../src/state/state.ts'
 import { createGate, ids } from '../stage.ts'
@@ -225,3 +226,26 @@ t.test('what a server lost is told to it, and nothing else', { skip: redisMissin
     [/"kept"/, /"lost"/],
   )
 })
+
+t.test(
+  'a stream that is lost in the middle of a round is told again',
+  { skip: redisMissing },
+  async (t) => {
+    const redis = await startRedis(t)
+    const known = [revocation('agent-1')]
+    const lose = () => void redis.client.flushall()
+    const { publish, round } = createRevocationStream(() => known, lose)
+    await round(redis.client, true)
+    known.push(revocation('agent-2'))
+    known.slice(1).forEach(publish)
+    // What it reads now is its own first entry.
+    await round(redis.client, false)
+    t.equal(await redis.client.exists(stream), 0)
+    await round(redis.client, false)
+    const entries = await redis.client.xrange(stream, '-', '+')
+    t.match(
+      entries.map(([, [, text]]) => text),
+      [/"agent-1"/, /"agent-2"/],
+    )
+  },
+)
