@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { listen } from '../stage.ts'
-import { answered, freePort, redisMissing, startRedis, startReplica } from './redis-server.ts'
+import { answered, freePort, redisMissing, startRedis, startReplica, use } from './redis-server.ts'
 
 const folder = t.testdir({})
 const script = fileURLToPath(new URL('../../certs/make-dev-certs.sh', import.meta.url))
@@ -87,7 +87,7 @@ t.test(
       until: Date.now() + 60_000,
     })
     t.match(await heard, { contactCenter: 'sales' })
-    t.equal(await a.usedTokens.use('token', null), 'first')
+    t.equal(await use(a, 'token'), 'first')
     a.refusals({ count: 1, window: 60_000 }).count('2001:db8::1', Date.now())
     await answered(a)
     const other = new Redis({ port: redis.port, password: 'another', db: 2 })

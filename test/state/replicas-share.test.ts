@@ -4,7 +4,7 @@ import { createRevocationStream } from '../../src/state/revocation-stream.ts'
 import type { Revocation } from '../../src/state/revocations.ts'
 import type { State } from '../../src/state/state.ts'
 import { createGate, ids } from '../stage.ts'
-import { answered, redisMissing, startRedis, startReplica } from './redis-server.ts'
+import { answered, redisMissing, startRedis, startReplica, use } from './redis-server.ts'
 
 const gate = await createGate()
 const hour = 3_600_000
@@ -100,9 +100,9 @@ t.test(
       ['one whose end is far', Number.MAX_VALUE],
       ['one that is over at this clock', Date.now() - 60_000],
     ] as const) {
-      t.equal(await a.usedTokens.use(name, until), 'first', name)
-      t.equal(await b.usedTokens.use(name, until), 'used', `${name}: at the other`)
-      t.equal(await a.usedTokens.use(name, until), 'used', `${name}: where it was`)
+      t.equal(await use(a, name, until), 'first', name)
+      t.equal(await use(b, name, until), 'used', `${name}: at the other`)
+      t.equal(await use(a, name, until), 'used', `${name}: where it was`)
     }
     const left = await redis.client.pttl('copilot-gateway:used:a token that ends')
     t.ok(
@@ -110,9 +110,7 @@ t.test(
       'kept as long as a clock an hour behind would take it',
     )
 
-    const uses = await Promise.all(
-      [a, b, a, b].map(({ usedTokens }) => usedTokens.use('at once', soon)),
-    )
+    const uses = await Promise.all([a, b, a, b].map((replica) => use(replica, 'at once', soon)))
     t.same(uses.sort(), ['first', 'used', 'used', 'used'], 'one of those who ask at once is first')
   },
 )
@@ -156,7 +154,7 @@ t.test('what is shared holds when Redis comes back empty', { skip: redisMissing 
   const hears = heard(b)
   a.revocations.add(revocation('before'))
   await hears
-  t.equal(await a.usedTokens.use('token', null), 'first')
+  t.equal(await use(a, 'token'), 'first')
   for (let i = 0; i < 3; i += 1) a.refusals(rate).count('192.0.2.1', now)
   // The next server's clock is behind this one's.
   await redis.client.xadd(stream, '9999999999999-0', 'revocation', '{}')
@@ -167,7 +165,7 @@ t.test('what is shared holds when Redis comes back empty', { skip: redisMissing 
   t.match(b.redis(), { up: false })
   t.equal(b.scope(), 'process')
   t.equal(await b.usedTokens.use('another', null), 'unreachable', 'no token is let in')
-  t.equal(await a.usedTokens.use('token', null), 'used')
+  t.equal(await use(a, 'token'), 'used')
   t.equal(b.refusals(rate).count('192.0.2.2', now), 0, 'refusals are counted here')
   for (let i = 0; i < 2; i += 1) b.refusals(rate).count('192.0.2.2', now)
   t.ok(b.refusals(rate).count('192.0.2.2', now))
@@ -179,8 +177,8 @@ t.test('what is shared holds when Redis comes back empty', { skip: redisMissing 
   await redis.start()
   t.match(await hearsLater, { userId: 'meanwhile' }, 'what was revoked meanwhile is told')
   await Promise.all([a.is('up'), b.is('up')])
-  t.equal(await b.usedTokens.use('token', null), 'used', 'a used token stays used')
-  t.equal(await b.usedTokens.use('another', null), 'first', 'one that was refused is not used')
+  t.equal(await use(b, 'token'), 'used', 'a used token stays used')
+  t.equal(await use(b, 'another'), 'first', 'one that was refused is not used')
   a.refusals({ count: 10, window: hour }).count('192.0.2.1', now)
   await answered(a)
   b.refusals(rate).count('192.0.2.1', now)

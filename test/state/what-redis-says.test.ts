@@ -1,7 +1,14 @@
 import t from 'tap'
 import type { Revocation } from '../../src/state/revocations.ts'
 import { stopClock } from '../websocket/peer.ts'
-import { answered, type Replica, redisMissing, startRedis, startReplica } from './redis-server.ts'
+import {
+  answered,
+  type Replica,
+  redisMissing,
+  startRedis,
+  startReplica,
+  use,
+} from './redis-server.ts'
 
 const key = 'copilot-gateway:revocations'
 const hour = 3_600_000
@@ -155,7 +162,7 @@ t.test('keys of another kind harm nobody', { skip: redisMissing }, async (t) => 
   t.equal(count('192.0.2.2', 0), hour, 'nobody is past the rate for longer than its window')
 
   await redis.client.hset('copilot-gateway:used:token', 'x', 'x')
-  t.equal(await replica.usedTokens.use('token', null), 'used')
+  t.equal(await use(replica, 'token'), 'used')
 
   await redis.client.set(key, 'x')
   await replica.is('down')
@@ -188,7 +195,7 @@ t.test(
         /./,
         RegExp(code),
       ])
-      t.equal(await replica.usedTokens.use(code, null), 'first')
+      t.equal(await use(replica, code), 'first')
     }
   },
 )
