@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { exportJWK } from 'jose'
 import t from 'tap'
-import { type KeySet, readKeySet } from '../src/key-set.ts'
+import { type KeySet, readKeySet } from '../src/keys/key-set.ts'
 import { createSigner } from './keys/issuer.ts'
 
 const [rsa, ec, ed, other] = [

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { extname } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { advice } from '../observe/advice.ts'
 
 export interface StaticFile {
   readonly type: string
@@ -17,8 +18,8 @@ const types: Readonly<Record<string, string>> = {
 }
 
 /**
- * The dashboard's files by their paths, read once: `index.html` at `/`, all others and the chart
- * library's under `/assets/`. None where it was not built.
+ * The dashboard's files by their paths, read once: `index.html` at `/`, all others, the chart
+ * library's and what to do about each reason under `/assets/`.
  */
 export function readDashboard(
   folder = fileURLToPath(new URL('dashboard/', import.meta.url)),
@@ -32,6 +33,8 @@ export function readDashboard(
       files.set(path, { type, body: readFileSync(new URL(name, directory)) })
     }
   }
+  const reasons = `export const reasons = ${JSON.stringify(advice)}`
+  files.set('/assets/reasons.js', { type: types['.js'] ?? '', body: Buffer.from(reasons) })
   return files
 }
 

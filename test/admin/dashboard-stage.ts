@@ -1,9 +1,10 @@
 // A small admin listener with a scripted hour behind it: what the dashboard is developed and tested
 // against. It holds the page to the very policy it is served under.
-import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { fileURLToPath } from 'node:url'
 import { close, listen } from '../../demo/site.ts'
+import { readDashboard } from '../../src/admin/files.ts'
+
+const files = readDashboard()
 
 const interval = 5000
 const minute = 60_000
@@ -67,10 +68,10 @@ export async function startDashboardStage(
     asked.push({ line: `${request.method} ${request.url}`, authorization })
     response.setHeader('content-security-policy', policy)
     response.setHeader('x-content-type-options', 'nosniff')
-    const file = fileOf(pathname)
-    if (file !== null) {
+    const file = files.get(pathname)
+    if (file !== undefined) {
       response.setHeader('content-type', file.type)
-      response.end(readFileSync(file.path))
+      response.end(file.body)
     } else if (script.token !== null && authorization !== `Bearer ${script.token}`) {
       response.writeHead(401, { 'www-authenticate': 'Bearer' }).end()
     } else if (shut) {
@@ -139,22 +140,6 @@ function event(name: string, fields: Fields): string {
 
 function answer(response: ServerResponse, fields: Fields): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(fields))
-}
-
-const types: Readonly<Record<string, string>> = {
-  html: 'text/html; charset=utf-8',
-  css: 'text/css; charset=utf-8',
-  js: 'text/javascript; charset=utf-8',
-}
-
-function fileOf(pathname: string): { readonly path: string; readonly type: string } | null {
-  const name = pathname === '/' ? 'index.html' : /^\/assets\/([\w.-]+)$/.exec(pathname)?.[1]
-  const type = types[name?.split('.').at(-1) ?? '']
-  if (name === undefined || type === undefined) return null
-  const folder = name.startsWith('uPlot.')
-    ? new URL('./', import.meta.resolve('uplot'))
-    : new URL('../../src/admin/dashboard/', import.meta.url)
-  return { path: fileURLToPath(new URL(name, folder)), type }
 }
 
 /** A quiet hour with one bad quarter in it, up to `now`. */

@@ -193,5 +193,7 @@ t.test('an address that is taken is an error', async (t) => {
   const { origin, overview } = await startAdmin(t)
   const settings = { host: '127.0.0.1', port: Number(new URL(origin).port), token }
   const sources = { overview, revoke: async () => 'process' as const }
-  await t.rejects(createAdmin(settings, sources, createLog('silent', { write() {} })), { code: 'EADDRINUSE' })
+  await t.rejects(createAdmin(settings, sources, createLog('silent', { write() {} })), {
+    code: 'EADDRINUSE',
+  })
 })

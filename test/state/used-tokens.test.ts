@@ -22,7 +22,11 @@ t.test('what has ended by itself is forgotten, and nothing else', async (t) => {
   t.equal(await use('short', now + 1000), 'used', 'to the last')
   // It is looked for now and then only.
   forward(hour - 60_000)
-  t.equal(await use('short', now + 1000), 'used', 'and as long as another replica’s clock may differ')
+  t.equal(
+    await use('short', now + 1000),
+    'used',
+    'and as long as another replica’s clock may differ',
+  )
   forward(60_001)
   t.equal(await use('short', now + 1000), 'first', 'no longer')
   for (const one of ['long', 'endless']) t.equal(await use(one, null), 'used', one)

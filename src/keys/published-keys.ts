@@ -1,9 +1,9 @@
 import type { Logger } from 'pino'
 import { Agent, request } from 'undici'
+import type { ContactCenter } from '../settings/config.ts'
+import { errorCode } from '../settings/parsers.ts'
 import { type KeySet, readKeySet, type SetKey } from './key-set.ts'
 import type { PublishedKeys } from './keyring.ts'
-import type { ContactCenter } from './settings/config.ts'
-import { errorCode } from './settings/parsers.ts'
 
 /** The public keys that contact centers publish (RFC 7517 §5), fetched before they are needed. */
 export interface PublishedKeySets {

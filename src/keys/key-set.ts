@@ -1,6 +1,6 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto'
+import type { PublicKey } from '../settings/config.ts'
 import { algorithmsOf } from './keyring.ts'
-import type { PublicKey } from './settings/config.ts'
 
 /** What tokens may be verified with of a JWK Set, and how many of its keys are not for that. */
 export interface KeySet {

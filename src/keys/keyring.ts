@@ -2,9 +2,9 @@ import { hash, hkdfSync, type KeyObject } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import jwt, { type FastifyJWTOptions } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
-import { hash as urlTokenHash } from './access/session.ts'
-import type { Codec, Jwt, Key, Keyring, SessionKey } from './access/token.ts'
-import type { Config, ContactCenter, PublicKey } from './settings/config.ts'
+import { hash as urlTokenHash } from '../access/session.ts'
+import type { Codec, Jwt, Key, Keyring, SessionKey } from '../access/token.ts'
+import type { Config, ContactCenter, PublicKey } from '../settings/config.ts'
 
 type Settings = Pick<Config, 'contactCenters' | 'sessionSecrets' | 'upstreamSecret' | 'forwardAuth'>
 
