@@ -168,8 +168,9 @@ export async function createGateway(
     keyring,
     onRenewed: (session) => open.renew(session),
     // A link that is opened later opens a session of its own.
-    onLoggedOut: ({ contactCenter, userId, sessionId }, before) =>
-      shared.logOut({ contactCenter, userId, sessionId }, before),
+    onLoggedOut: ({ contactCenter, userId, sessionId, start }, now) =>
+      // Another replica's clock may be ahead of this one's.
+      shared.logOut({ contactCenter, userId, sessionId }, Math.max(now, start + 1)),
   })
   const proxy = {
     undici: upstream.dispatcher,
