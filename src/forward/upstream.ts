@@ -24,16 +24,7 @@ export interface Host {
 
 /** Copilot's page and its backend (`/socket.io/`) behind one pool of verified connections. */
 export function createUpstream(config: Config['upstream'], probeDelay: number): Upstream {
-  const { ca, cert, key } = config.tls
-  const connect = buildConnector({
-    timeout: config.timeout,
-    keepAlive: true,
-    keepAliveInitialDelay: probeDelay,
-    rejectUnauthorized: true,
-    ...(ca === null ? {} : { ca }),
-    ...(cert === null ? {} : { cert }),
-    ...(key === null ? {} : { key }),
-  })
+  const connect = createConnector(config, config.timeout, probeDelay)
   const stale = new WeakSet<object>()
   let resetting = false
   return {
@@ -65,6 +56,24 @@ export function createUpstream(config: Config['upstream'], probeDelay: number): 
     const before = readBefore.get(this) ?? 0
     if (before > 0 && this.bytesRead === before) stale.add(error)
   }
+}
+
+/** Opens connections as the settings want them: verified over TLS. Times are ms. */
+export function createConnector(
+  { tls }: Config['upstream'],
+  timeout: number,
+  probeDelay: number,
+): buildConnector.connector {
+  const { ca, cert, key } = tls
+  return buildConnector({
+    timeout,
+    keepAlive: true,
+    keepAliveInitialDelay: probeDelay,
+    rejectUnauthorized: true,
+    ...(ca === null ? {} : { ca }),
+    ...(cert === null ? {} : { cert }),
+    ...(key === null ? {} : { key }),
+  })
 }
 
 /** What a connection had read when its latest request was sent; 0 where that was its first. */

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import type { Dispatcher } from 'undici'
-import { createUpstream } from '../forward/upstream.ts'
+import type { buildConnector } from 'undici'
+import { createConnector } from '../forward/upstream.ts'
 import type { Config } from '../settings/config.ts'
 import { errorCode } from '../settings/parsers.ts'
 
@@ -20,44 +20,41 @@ export interface UpstreamHealth {
   readonly states: () => readonly UpstreamState[]
   /** Resolves once each has been probed. */
   readonly known: Promise<unknown>
-  readonly close: () => Promise<void>
+  readonly close: () => void
 }
 
 /**
- * Asks both hosts every `interval` ms, over a new connection as a request of a new client's needs
- * it; any answer over HTTP will do. What changes is logged.
+ * Connects to both hosts every `interval` ms, as a request of a new client's would. Nothing is asked:
+ * what has no credential never reaches the workspace, not even from here. What changes is logged.
  */
 export function createUpstreamHealth(
   config: Config['upstream'],
   log: Logger,
   interval = 5000,
 ): UpstreamHealth {
-  const { dispatcher } = createUpstream(config, 0)
-  const times = { interval, timeout: Math.min(config.timeout, patience) }
+  const connect = createConnector(config, Math.min(config.timeout, patience), 0)
   const probes = [
-    new Probe('workspace', config.page, dispatcher, log, times),
-    new Probe('backend', config.api, dispatcher, log, times),
+    new Probe('workspace', config.page, connect, log, interval),
+    new Probe('backend', config.api, connect, log, interval),
   ]
   return {
     states: () => probes.map(({ state }) => state),
     known: Promise.all(probes.map((probe) => probe.known)),
-    async close() {
+    close() {
       for (const probe of probes) probe.stop()
-      await dispatcher.destroy()
     },
   }
 }
 
-/** How long an answer may take at the most, in ms. */
+/** How long a connection may take at the most, in ms. */
 const patience = 5000
 
 class Probe {
   readonly known: Promise<void>
   readonly #url: URL
-  readonly #dispatcher: Dispatcher
+  readonly #connect: buildConnector.connector
   readonly #log: Logger
   readonly #interval: number
-  readonly #timeout: number
   #timer: NodeJS.Timeout | undefined
   #stopped = false
   state: UpstreamState
@@ -65,15 +62,14 @@ class Probe {
   constructor(
     name: UpstreamState['name'],
     url: URL,
-    dispatcher: Dispatcher,
+    connect: buildConnector.connector,
     log: Logger,
-    times: { readonly interval: number; readonly timeout: number },
+    interval: number,
   ) {
     this.#url = url
-    this.#dispatcher = dispatcher
+    this.#connect = connect
     this.#log = log
-    this.#interval = times.interval
-    this.#timeout = times.timeout
+    this.#interval = interval
     this.state = { name, origin: url.origin, up: null, since: null, error: null }
     this.known = this.#run()
   }
@@ -91,23 +87,14 @@ class Probe {
   }
 
   /** The code of what is wrong; null for nothing. */
-  async #ask(): Promise<string | null> {
-    const { origin, pathname: path } = this.#url
-    try {
-      const { body } = await this.#dispatcher.request({
-        origin,
-        path,
-        method: 'HEAD',
-        // A kept connection may have been closed meanwhile, which says nothing.
-        reset: true,
-        signal: AbortSignal.timeout(this.#timeout),
+  #ask(): Promise<string | null> {
+    const { protocol, hostname, host, port } = this.#url
+    return new Promise((resolve) => {
+      this.#connect({ protocol, hostname, host, port }, (error, socket) => {
+        socket?.destroy()
+        resolve(error === null ? null : (errorCode(error) ?? 'UNKNOWN'))
       })
-      await body.dump()
-      return null
-    } catch (error) {
-      const name = error instanceof Error ? error.name : 'Error'
-      return name === 'TimeoutError' ? 'ETIMEDOUT' : (errorCode(error) ?? name)
-    }
+    })
   }
 
   #is(error: string | null): void {

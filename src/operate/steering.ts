@@ -33,9 +33,9 @@ export async function openSteering(
     collect: (withMetrics) => fleet.collect(overview.take, withMetrics),
   })
   fleet.onGone(overview.forget)
-  const close = async (): Promise<void> => {
+  const close = (): void => {
     overview.close()
-    await health.close()
+    health.close()
   }
   const revoke = async (revoked: Parameters<Fleet['revoke']>[0]) => {
     fleet.revoke(revoked)
@@ -46,17 +46,17 @@ export async function openSteering(
     return {
       address: admin.address,
       reload(config) {
-        void health.close()
+        health.close()
         health = createUpstreamHealth(config.upstream, log)
       },
       drain: overview.drain,
       async close() {
         await admin.close()
-        await close()
+        close()
       },
     }
   } catch (error) {
-    await close()
+    close()
     throw error
   }
 }

@@ -1,6 +1,7 @@
 // Every route of the admin listener answers as it is documented.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -80,7 +81,7 @@ t.test('without a dashboard the rest is there', async (t) => {
 })
 
 t.test('whether new requests should be sent here', async (t) => {
-  const server = createServer((_, response) => response.writeHead(500).end())
+  const server = createHttpServer((_, response) => response.writeHead(500).end())
   const port = await listen(server)
   t.teardown(() => server.close())
   let redis: { up: boolean; since: number } | null = null
@@ -130,20 +131,21 @@ t.test('whether new requests should be sent here', async (t) => {
 t.test('the first answer of readiness waits for the first probe', async (t) => {
   const asked = Promise.withResolvers<void>()
   const go = Promise.withResolvers<void>()
-  const server = createServer(async (_, response) => {
+  // Its TLS handshake is what is waited for.
+  const server = createServer(async (socket) => {
     asked.resolve()
     await go.promise
-    response.end()
+    socket.destroy()
   })
   const port = await listen(server)
   t.teardown(() => server.close())
-  const { origin } = await startAdmin(t, { upstream: `http://127.0.0.1:${port}` })
+  const { origin } = await startAdmin(t, { upstream: `https://127.0.0.1:${port}` })
   const first = ask(origin, '/readyz')
   await asked.promise
   const { status } = await ask(origin, '/metrics', { headers: authorized })
   t.equal(status, 200, 'nothing else waits')
   go.resolve()
-  t.equal((await first).status, 200)
+  t.equal((await first).status, 503)
 })
 
 t.test('sessions are listed, newest first, and searched', async (t) => {
