@@ -29,9 +29,27 @@ const centers =
     sessionSecrets,
   })
 
-const upstream = await startUpstream(t, undefined, (request, socket) => {
-  socket.write(accepting(request))
-})
+const late: (() => void)[] = []
+const upstream = await startUpstream(
+  t,
+  ({ url }, response) => {
+    if (!url?.startsWith('/late')) {
+      response.end('ok')
+      return
+    }
+    const path = url.split('?')[0]
+    late.push(() => {
+      const stream = { 'Content-Type': 'text/event-stream' }
+      if (path === '/late') response.end('at last')
+      else response.writeHead(200, stream).write('data: 0\n\n')
+    })
+  },
+  (request, socket) => {
+    const accept = (): unknown => socket.write(accepting(request))
+    if (request.url?.startsWith('/late')) late.push(accept)
+    else accept()
+  },
+)
 
 interface Options {
   readonly times?: Readonly<Record<string, number>>
@@ -128,10 +146,14 @@ t.test('a key comes and goes with its key set', async (t) => {
   const [first, second] = [await createSigner('1'), await createSigner('2')]
   const issuer = await startIssuer(t, publish([first]))
   const gateway = await start(t, [{ jwksUrl: issuer.url }])
-  const open = async (signer: Signer) => {
+  const upgrade = async (signer: Signer, path = '/ws') => {
     const client = await dial(t, gateway.port)
-    const target = link({ auth: await signer.token() }, '/ws')
+    const target = link({ auth: await signer.token() }, path)
     client.socket.write(handshake(gateway.port, target))
+    return client
+  }
+  const open = async (signer: Signer) => {
+    const client = await upgrade(signer)
     t.equal((await client.until(headOf)).status, 101)
     return client
   }
@@ -152,6 +174,11 @@ t.test('a key comes and goes with its key set', async (t) => {
   t.equal((await visit(gateway, first)).status, 200, 'and so does the one before')
   t.equal((await bySession()).status, 200)
   const other = await open(second)
+  const auth = await first.token()
+  const answer = ask(gateway.origin, link({ auth }, '/late'))
+  const stream = ask(gateway.origin, link({ auth }, '/late-events'))
+  const lateSocket = await upgrade(first, '/late-ws')
+  while (late.length < 3) await visit(gateway, second)
 
   issuer.answer = publish([second])
   const words = inWords(bodyOf(await socket.ended))
@@ -160,6 +187,10 @@ t.test('a key comes and goes with its key set', async (t) => {
   t.equal((await visit(gateway, first)).status, 401)
   t.equal((await visit(gateway, second)).status, 200)
   t.equal(other.socket.readableEnded, false, 'nobody else’s does')
+  for (const come of late) come()
+  t.equal((await answer).body, 'at last', 'a request under way is let finish')
+  t.match(await stream, { status: 200, complete: false }, 'but becomes no stream that stays')
+  t.same(inWords(bodyOf(await lateSocket.ended)), ['close 1008 session-revoked'])
   t.same(
     jwksLines(gateway).map(({ state, keys }) => [state, keys]),
     [
