@@ -2,8 +2,8 @@ import { createHmac, generateKeyPairSync, hkdfSync, randomBytes } from 'node:cry
 import { jwtVerify, SignJWT } from 'jose'
 import jsonwebtoken from 'jsonwebtoken'
 import t from 'tap'
-import type { Key } from '../src/access/token.ts'
-import { createGate, jwt, secret } from './stage.ts'
+import type { Key } from '../../src/access/token.ts'
+import { createGate, jwt, secret } from '../stage.ts'
 
 const claims = { userId: 'a', sessionId: 'b' }
 const session = { u: 'a', s: 'b', t: 'c', i: 1, e: 2 }

@@ -9,10 +9,10 @@ import {
   readSessions,
   signParameter,
   splitCookies,
-} from '../src/access/session.ts'
-import { type Token, verifyToken } from '../src/access/token.ts'
-import type { PublicKey } from '../src/settings/config.ts'
-import { createGate, createGateOf, ids, jwt, secret } from './stage.ts'
+} from '../../src/access/session.ts'
+import { type Token, verifyToken } from '../../src/access/token.ts'
+import type { PublicKey } from '../../src/settings/config.ts'
+import { createGate, createGateOf, ids, jwt, secret } from '../stage.ts'
 
 const now = Date.UTC(2026, 0, 1)
 const claims = { userId: ids.userId, sessionId: ids.sessionId, exp: now / 1000 + 3600 }

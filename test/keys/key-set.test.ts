@@ -2,8 +2,8 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { exportJWK } from 'jose'
 import t from 'tap'
-import { type KeySet, readKeySet } from '../src/keys/key-set.ts'
-import { createSigner } from './keys/issuer.ts'
+import { type KeySet, readKeySet } from '../../src/keys/key-set.ts'
+import { createSigner } from './issuer.ts'
 
 const [rsa, ec, ed, other] = [
   (await createSigner(null, 'RS256')).jwk,
