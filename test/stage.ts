@@ -178,7 +178,7 @@ export async function startGateway(
       now: Date.now(),
     })
     if ('problems' in read) throw new Error(JSON.stringify(read.problems))
-    return configure(read.config)
+    return read.config
   }
   const lines: Record<string, unknown>[] = []
   const waiting = new Set<() => void>()
