@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { Read, Sources } from '../settings/config.ts'
 import { type Problems, sentence } from '../settings/reader.ts'
@@ -26,11 +27,19 @@ export function keepUpToDate(
   /** One reload at a time, and one more for whatever was asked for meanwhile. */
   let running = false
   let again = false
-  let stopWatching = watchFiles(initial.files, onChange)
+  let stopWatching = (): void => {}
   process.on('SIGHUP', ask)
+  watch(initial)
 
   function onChange(): void {
     void setTimeout(settle, undefined, { ref: false }).then(ask)
+  }
+
+  /** From what was read on: what has changed since then, too. */
+  function watch({ files, source }: Sources): void {
+    stopWatching()
+    stopWatching = watchFiles(files, onChange)
+    if (!isDeepStrictEqual(read().source.texts, source.texts)) onChange()
   }
 
   function ask(): void {
@@ -49,8 +58,7 @@ export function keepUpToDate(
 
   async function reload(): Promise<void> {
     const loaded = read()
-    stopWatching()
-    stopWatching = watchFiles(loaded.files, onChange)
+    watch(loaded)
     const problems =
       'problems' in loaded ? loaded.problems : needsRestart(current.config, loaded.config)
     if ('problems' in loaded || problems.length > 0) {
