@@ -1,4 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
 import { setTimeout as after } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { createRevocations } from '../state/revocations.ts'
@@ -92,15 +93,22 @@ export async function startWorkers(initial: Loaded, log: Logger): Promise<Fleet>
       serving.delete(worker)
       for (const listener of onGone) listener(String(worker.id))
       if (closing) return
-      log.error({ event: 'worker-ended', code, signal })
-      void after(pause, null, { ref: false }).then(() => (closing ? null : launch()))
+      log.error({ event: 'worker-ended', pid: worker.process.pid, code, signal })
+      void after(pause, null, { ref: false }).then(replace)
     })
-    await ready
+    await Promise.race([ready, once(worker, 'exit')])
+    if (worker.isDead()) return null
     const word = await ask(worker, (id) => ({ order: 'serve', id, source }))
     if (word?.word !== 'done') return word
     serving.add(worker)
     for (const revocation of revocations.all()) tell(worker, { order: 'hear', revocation })
     return word
+  }
+
+  async function replace(): Promise<void> {
+    if (closing) return
+    const word = await launch()
+    if (word?.word === 'done') log.info({ event: 'worker-replaced' })
   }
 
   function hear(from: Worker, word: Word): void {

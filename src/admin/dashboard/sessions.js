@@ -104,10 +104,8 @@ export function createSessions(token, unauthorized) {
       byId('end-session-text'),
       `${closing} within a second. What its user asks for is refused until ${at(end, now)}, when it would have ended.`,
     )
-    dialog.returnValue = 'keep'
-    dialog.onclose = () => {
-      if (dialog.returnValue === 'end') void endSession(userId, sessionId)
-    }
+    // The dialog's own close event comes late, when it may be open for another already.
+    byId('end-session-now').onclick = () => void endSession(userId, sessionId)
     dialog.showModal()
   }
 

@@ -1,0 +1,67 @@
+// Several workers are one gateway: what is known to one is known to all, and one that ends is replaced.
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { ask } from '../stage.ts'
+import { closed, freshLink, type Operated, operate, startWorkspace, until } from './operated.ts'
+
+/** The processes that the gateway has started. */
+function workersOf({ pid }: Operated): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+  return children.split(' ').filter(Boolean).map(Number)
+}
+
+function all<T>(count: number, one: () => Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: count }, one))
+}
+
+t.test('an operator ends a session in all of them', async (t) => {
+  const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
+  t.equal(workersOf(gateway).length, 2)
+  t.same(new Set(await all(16, () => gateway.opens())), new Set([200]))
+  const sockets = await all(8, () => gateway.socket())
+  await until(async () => /_sockets\{[^}]*\} 8\n/.test((await gateway.admin('/metrics')).body))
+  const { sessions } = JSON.parse((await gateway.admin('/sessions')).body)
+  t.match(sessions, [{ sessionId: 'session-1', sockets: 8 }], 'counted once')
+  const ends = Promise.all(sockets.map(closed))
+  const { body } = await gateway.admin('/sessions/session-1', 'DELETE')
+  t.match(JSON.parse(body), { scope: 'workers' })
+  t.same(new Set(await ends), new Set(['1008 session-revoked']))
+  await until(async () => (await all(16, () => gateway.opens())).every((one) => one === 403))
+})
+
+t.test('who logs out of one has logged out of all', async (t) => {
+  const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
+  const [line = ''] = (await ask(gateway.origin, freshLink())).headers['set-cookie'] ?? []
+  const headers = { Cookie: line.slice(0, line.indexOf(';')), 'Sec-Fetch-Site': 'same-origin' }
+  const goesOn = async (): Promise<number> => (await ask(gateway.origin, '/a', { headers })).status
+  t.same(new Set(await all(16, goesOn)), new Set([200]))
+  const left = await ask(gateway.origin, '/.copilot-gateway/logout', {
+    headers: { ...headers, 'Sec-Fetch-Mode': 'navigate' },
+  })
+  t.equal(left.status, 200)
+  await until(async () => (await all(16, goesOn)).every((one) => one === 403))
+})
+
+t.test('one that ends is replaced by one that knows what was revoked', async (t) => {
+  const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
+  await gateway.admin('/sessions/session-1', 'DELETE')
+  await until(async () => (await all(16, () => gateway.opens())).every((one) => one === 403))
+  for (const [before, pid] of workersOf(gateway).entries()) {
+    process.kill(pid, 'SIGKILL')
+    await gateway.logged((line) => line['event'] === 'worker-ended' && line['pid'] === pid)
+    const replaced = gateway.lines.filter(({ event }) => event === 'worker-replaced')
+    t.equal(replaced.length, before)
+    await gateway.logged((line) => line['event'] === 'worker-replaced' && !replaced.includes(line))
+  }
+  t.same(new Set(await all(32, () => gateway.opens())), new Set([403]))
+  t.same(new Set(await all(32, () => gateway.opens('session-2'))), new Set([200]))
+})
+
+t.test('a reload reaches all of them', async (t) => {
+  const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
+  gateway.kill('SIGHUP')
+  await gateway.logged((line) => line['event'] === 'reloaded')
+  t.same(new Set(await all(16, () => gateway.opens())), new Set([200]))
+  const { body } = await gateway.admin('/metrics')
+  t.match(body, 'copilot_gateway_reloads_total{result="success"} 1\n', 'one reload')
+})
