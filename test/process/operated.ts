@@ -22,6 +22,9 @@ interface Scope {
 }
 
 export interface Operated extends Served {
+  readonly adminOrigin: string
+  /** What the admin listener asks for. */
+  readonly token: string
   /** Asks the admin listener. */
   readonly admin: (target: string, method?: string) => Promise<Answer>
   /** The status that a new link of this session gets. */
@@ -43,6 +46,8 @@ export async function operate(
   const headers = { Authorization: `Bearer ${token}` }
   return {
     ...served,
+    adminOrigin,
+    token,
     admin: (target, method = 'GET') => ask(adminOrigin, target, { method, headers }),
     opens: async (sessionId) => (await ask(served.origin, freshLink(sessionId))).status,
     async socket(sessionId) {

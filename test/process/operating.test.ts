@@ -77,7 +77,7 @@ t.test('it serves on for DRAIN_DELAY while it is not ready, and then finishes', 
 t.test('SIGTERM under load loses nothing that was accepted', async (t) => {
   for (const WORKERS of ['1', '2']) {
     const gateway = await operate(t, await startWorkspace(t), { WORKERS })
-    const sockets = await Promise.all(Array.from({ length: 20 }, () => gateway.socket()))
+    const sockets = await Promise.all(Array.from({ length: 200 }, () => gateway.socket()))
     const ends = Promise.all(sockets.map(closed))
     const wrong: string[] = []
     let answered = 0
@@ -98,8 +98,8 @@ t.test('SIGTERM under load loses nothing that was accepted', async (t) => {
         )
       }
     }
-    const clients = Array.from({ length: 16 }, client)
-    await until(() => answered > 50)
+    const clients = Array.from({ length: 64 }, client)
+    await until(() => answered > 500)
     gateway.kill('SIGTERM')
     t.same(new Set(await ends), new Set(['1012 draining']), `${WORKERS}: sockets`)
     await Promise.all(clients)
