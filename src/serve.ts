@@ -1,11 +1,9 @@
 import { X509Certificate } from 'node:crypto'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Http2SecureServer, Http2Session } from 'node:http2'
-import type { AddressInfo, Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
+import type { Server } from 'node:http'
+import type { Http2SecureServer } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
-import type { Reason } from './access/decision.ts'
-import { addressOf } from './client.ts'
+import { leadConnections } from './connections.ts'
 import { Channels } from './forward/channels.ts'
 import { OpenExchanges } from './forward/open.ts'
 import { createGateway, type Gateway, type Shared } from './gateway.ts'
@@ -113,7 +111,7 @@ export async function serve(
   const retiring = new Set<Promise<void>>()
   let gateway = await inTurn(() => build(config))
   const server = createListener(config, log, probeDelay, observations.handshakeFailed)
-  const connections = track(server, () => gateway, config.listener.maxConnections)
+  const connections = leadConnections(server, () => gateway, config.listener.maxConnections)
   const { host, port } = config.listener
   try {
     await new Promise<void>((resolve, reject) => {
@@ -226,158 +224,6 @@ function oneAtATime(): <T>(step: () => Promise<T>) => Promise<T> {
     last = done.catch(() => {})
     return done
   }
-}
-
-interface Connections {
-  readonly count: () => number
-  /** So many may be open. */
-  readonly limit: (most: number) => void
-  /** Ends all that are open: the idle ones now, the others with their answers. */
-  readonly renew: () => void
-  readonly destroy: () => void
-}
-
-/** Leads requests, upgrades and what is neither to the gateway that serves at that moment. */
-function track(
-  server: Server | Http2SecureServer,
-  current: () => Gateway,
-  maxConnections: number,
-): Connections {
-  const sockets = new Set<Socket>()
-  /** Connections that were in time: over HTTP/1 their sockets, over HTTP/2 their sessions. */
-  const admitted = new WeakSet<object>()
-  /** Answers under way, by connection. */
-  const busy = new WeakMap<Socket, Set<ServerResponse>>()
-  /** The request that each connection is at, or was. */
-  const latest = new WeakMap<Socket, IncomingMessage>()
-  const secure = new Set<TLSSocket>()
-  const http2 = new Set<Http2Session>()
-  /** Those that are WebSockets, and those that end with the answers they are at. */
-  const upgraded = new WeakSet<Socket>()
-  const leaving = new WeakSet<Socket>()
-  let most = maxConnections
-  const limit = (connections: number): void => {
-    most = connections
-    // Past this nobody is told, so that telling costs no more than the limit guards.
-    server.maxConnections = Math.ceil(most * 1.1) + 10
-  }
-  limit(maxConnections)
-  const end = (socket: Socket, reason: Reason): void => {
-    socket.end(current().refuseUnread(reason, addressOf(socket)))
-    socket.destroySoon()
-  }
-  // A reset while nobody listens would end the process.
-  const guard = (socket: Socket): unknown => socket.on('error', () => {})
-  server.on('secureConnection', (socket: TLSSocket) => {
-    guard(socket)
-    secure.add(socket)
-    socket.on('close', () => secure.delete(socket))
-  })
-  server.on('connection', (socket: Socket) => {
-    guard(socket)
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-  })
-  server.on('session', (session: Http2Session) => {
-    http2.add(session)
-    session.on('close', () => http2.delete(session))
-  })
-  const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    const { socket, httpVersion } = request
-    // Said behind a request that was under way when its connection was no longer welcome.
-    if (leaving.has(socket)) return
-    const overHttp1 = !('stream' in request)
-    // llhttp takes 0.9 and 2.0 for versions of HTTP/1.
-    if (overHttp1 && httpVersion !== '1.1' && httpVersion !== '1.0') {
-      end(socket, 'request-malformed')
-      return
-    }
-    if (overHttp1) {
-      const answers = busy.get(socket) ?? new Set()
-      busy.set(socket, answers.add(response))
-      latest.set(socket, request)
-      response.on('close', () => {
-        answers.delete(response)
-        if (answers.size === 0 && leaving.has(socket)) socket.destroySoon()
-      })
-    }
-    if (isAdmitted(request)) {
-      current().handle(request, response)
-    } else {
-      if (overHttp1) response.shouldKeepAlive = false
-      current().refuseOverloaded(request, response)
-    }
-  }
-  function isAdmitted(request: IncomingMessage): boolean {
-    const connection = connectionOf(request)
-    if (!admitted.has(connection) && sockets.size > most) return false
-    admitted.add(connection)
-    return true
-  }
-  server.on('request', handle)
-  // 100 is sent when the upstream's side is reached: a refused body need not come at all.
-  server.on('checkContinue', handle)
-  server.on('checkExpectation', handle)
-  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (leaving.has(socket)) return
-    upgraded.add(socket)
-    current().upgrade(request, socket, head, isAdmitted(request))
-  })
-  server.on('connect', (request: IncomingMessage, peer: ServerResponse | Socket, head?: Buffer) => {
-    if ('writeHead' in peer) current().refuseUnrouted(request, peer)
-    else current().upgrade(request, peer, head ?? Buffer.alloc(0), isAdmitted(request))
-  })
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    // Browsers open connections ahead; one that never said a word asked for nothing.
-    const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
-    const reset = error.code === 'ECONNRESET' || !socket.writable
-    const [answer, ...others] = busy.get(socket) ?? []
-    // What is no HTTP here is the rest of a request that has its answer.
-    const answered = answer === undefined && latest.get(socket)?.complete === false
-    if (silent || reset || answered || others.length > 0) socket.destroy()
-    else if (answer === undefined) end(socket, unread[error.code ?? ''] ?? 'request-malformed')
-    // Whoever ends in the middle of a body has left.
-    else if (error.code === 'HPE_INVALID_EOF_STATE' || !current().refuseRest(answer)) {
-      socket.destroy()
-    }
-  })
-  return {
-    count: () => sockets.size,
-    limit,
-    renew() {
-      // A handshake that has begun ends by the certificates it began with.
-      const secured = new Set([...secure].map(endsOf))
-      for (const socket of sockets) if (!secured.has(endsOf(socket))) socket.destroy()
-      for (const session of http2) session.close()
-      for (const socket of secure) {
-        if (socket.alpnProtocol === 'h2' || upgraded.has(socket)) continue
-        const answers = busy.get(socket)
-        if (answers === undefined || answers.size === 0) socket.destroy()
-        else leaving.add(socket)
-        for (const answer of answers ?? []) answer.shouldKeepAlive = false
-      }
-    },
-    destroy() {
-      for (const socket of sockets) socket.destroy()
-    },
-  }
-}
-
-const unread: Readonly<Record<string, Reason>> = {
-  HPE_HEADER_OVERFLOW: 'headers-too-large',
-  ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
-}
-
-/** Tells connections apart. */
-function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
-  return [remoteAddress, remotePort, localAddress, localPort].join()
-}
-
-/** What lasts from one request to the next. */
-function connectionOf(request: IncomingMessage): object {
-  const stream: unknown = Reflect.get(request, 'stream')
-  const session: unknown = stream instanceof Object ? Reflect.get(stream, 'session') : undefined
-  return session instanceof Object ? session : request.socket
 }
 
 function originOf(server: Server | Http2SecureServer, scheme: string): string {
