@@ -29,10 +29,10 @@ const centers: readonly Partial<ContactCenter>[] = [
     name: 'public',
     secrets: [],
     publicKeys: [{ kid: 'rsa', key: rsa.publicKey }],
-    urlTokens: ['public'],
+    urlTokens: ['links-of-public'],
     frameAncestors: ['https://public.example'],
   },
-  { name: 'unframed', urlTokens: ['unframed'], frameAncestors: [] },
+  { name: 'unframed', urlTokens: ['links-of-unframed'], frameAncestors: [] },
 ]
 const gateOf =
   (forwardAuth: 'resign' | true, some = centers) =>
@@ -79,7 +79,7 @@ t.test('an answer may be framed by the contact center whose it is', async (t) =>
       own,
       elsewhere,
     ],
-    ['one that no page may frame', 200, link({ URLToken: 'unframed' }), "'none'", elsewhere],
+    ['one that no page may frame', 200, link({ URLToken: 'links-of-unframed' }), "'none'", elsewhere],
     ['another’s token', 401, link({ URLToken: 'u8', auth: tokenOf('c7') }), "'none'"],
     [
       'another’s token, on a page of its own',
@@ -154,7 +154,7 @@ t.test('a session is its contact center’s, by whichever kind of key', async (t
     .sign(rsa.privateKey)
   const links = {
     c1: link({ URLToken: 'u1', auth: tokenOf('c1') }),
-    public: link({ URLToken: 'public', auth }),
+    public: link({ URLToken: 'links-of-public', auth }),
   }
   const jars: Record<string, string> = {}
   for (const [name, target] of Object.entries(links)) {

@@ -182,18 +182,11 @@ t.test('what may be of any contact center ends with whichever’s is meant', asy
 })
 
 t.test('once that is enforced, what is open is held to it', async (t) => {
-  let config: Parameters<typeof report>[0] | null = null
-  const { gateway, pair } = await startSockets(t, env, {
-    configure(read) {
-      config = read
-      return report(read)
-    },
-  })
+  const { gateway, pair } = await startSockets(t, env, { configure: report })
   const [without, by, spoke] = [await pair(unproven), await pair(proven), await pair(proven)]
   spoke.client.socket.write(masked(foreign))
   await heard(spoke, 1)
-  if (config === null) throw new Error('no settings')
-  await gateway.reload(config)
+  await gateway.reload({}, (enforcing) => enforcing)
   t.same(await ends(without), ['close 1008 session-revoked'], 'without proof it ends')
   t.same(await ends(spoke), ['close 1008 session-revoked'], 'what spoke for others too')
   by.client.socket.write(masked(join()))
