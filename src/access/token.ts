@@ -81,7 +81,7 @@ export type TokenHint =
   | 'the token is no JWT'
   | 'the token’s alg is not HS256'
   | 'the token’s alg is that of no key'
-  | 'no JWT_SECRET verifies the token'
+  | 'no secret or key verifies the token'
   | 'the link’s URLToken is no contact center’s'
   | 'the token has a crit header'
   | 'exp, nbf or iat is no finite number'
@@ -202,7 +202,7 @@ function forgeryHint(header: Jwt['header'] | null, keys: readonly Key[]): TokenH
     return isShared ? 'the token’s alg is not HS256' : 'the token’s alg is that of no key'
   }
   // Verifiers refuse it too, before they look at the signature.
-  return 'crit' in header ? 'the token has a crit header' : 'no JWT_SECRET verifies the token'
+  return 'crit' in header ? 'the token has a crit header' : 'no secret or key verifies the token'
 }
 
 /** Names a verified token: what was signed, of which there is one spelling, unlike of its signature. */

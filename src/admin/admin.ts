@@ -32,6 +32,8 @@ export interface Sources {
 export interface Admin {
   /** Where it listens, as an origin. */
   readonly address: string
+  /** Asks for another token from now on; null: for none. */
+  readonly changeToken: (token: string | null) => void
   /** Ends event streams and connections, and is done. */
   readonly close: () => Promise<void>
 }
@@ -59,11 +61,13 @@ const securityHeaders = {
 
 /** Opens the admin listener; rejects where the address can't be had. */
 export async function createAdmin(
-  { host, port, token }: AdminSettings,
+  settings: AdminSettings,
   { overview, revoke, dashboard }: Sources,
   log: Logger,
 ): Promise<Admin> {
-  const guard = createGuard(host, token)
+  const { host, port } = settings
+  let { token } = settings
+  const guard = createGuard(host, () => token)
   const failures = createRefusals(guesses)
   const events = createEvents(overview)
   const app = fastify({
@@ -145,6 +149,9 @@ export async function createAdmin(
   await app.listen({ host, port })
   return {
     address: originOf(app.server),
+    changeToken(changed) {
+      token = changed
+    },
     async close() {
       events.close()
       await app.close()

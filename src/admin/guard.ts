@@ -14,10 +14,9 @@ export type Access = 'open' | 'read' | 'change'
 /** Decides who is answered: null where nothing speaks against it. */
 export type Guard = (request: IncomingMessage, access: Access) => Denied | null
 
-/** `host`: what the listener listens on; `token`: what operators know, null for nothing. */
-export function createGuard(host: string, token: string | null): Guard {
+/** `host`: what the listener listens on; `token`: what operators know by now, null for nothing. */
+export function createGuard(host: string, token: () => string | null): Guard {
   const isOwnHost = createHostCheck(host)
-  const expected = token === null ? null : digest(token)
 
   return (request, access) => {
     const { headers, url = '', rawHeaders } = request
@@ -31,11 +30,12 @@ export function createGuard(host: string, token: string | null): Guard {
     if (site === 'cross-site' || site === 'same-site') {
       return { status: 403, detail: 'Pages of other origins are not answered.' }
     }
+    const expected = token()
     if (expected !== null) {
       const [, given] = /^bearer +([^ ]+) *$/i.exec(headers.authorization ?? '') ?? []
       if (given === undefined) return { status: 401, detail: 'Authorization: Bearer is missing.' }
       // Of hashes: neither length nor beginning of the token shows in the time it takes.
-      if (timingSafeEqual(digest(given), expected)) return null
+      if (timingSafeEqual(digest(given), digest(expected))) return null
       return { status: 401, detail: 'The token is not ADMIN_TOKEN.' }
     }
     // Whoever may connect may read; to change something takes more than a form on a page of anybody's.

@@ -141,7 +141,9 @@ class Followed {
     this.#log = log
     this.#onChange = onChange
     this.tried = this.#isTried.promise
-    setTimeout(this.#isTried.resolve, times.patience).unref()
+    // Whoever starts waits for it: it alone keeps a process alive that does not listen yet.
+    const patience = setTimeout(this.#isTried.resolve, times.patience)
+    this.tried.then(() => clearTimeout(patience))
     this.#wait(0)
   }
 

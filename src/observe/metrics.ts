@@ -161,9 +161,12 @@ export function createRegistry(): Registry {
   return new Registry()
 }
 
-/** Adds what is known of any Node.js process. */
+/** Adds what is known of any Node.js process, but gauges that are named as counters are. */
 export function addProcessMetrics(register: Registry): void {
   collectDefaultMetrics({ register })
+  for (const what of ['handles', 'requests', 'resources']) {
+    register.removeSingleMetric(`nodejs_active_${what}_total`)
+  }
 }
 
 export function counter(register: Registry, metric: Metric): Counter {

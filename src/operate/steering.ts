@@ -48,6 +48,7 @@ export async function openSteering(
       reload(config) {
         health.close()
         health = createUpstreamHealth(config.upstream, log)
+        admin.changeToken(config.admin?.token ?? null)
       },
       drain: overview.drain,
       async close() {

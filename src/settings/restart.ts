@@ -10,7 +10,6 @@ export function needsRestart(current: Config, next: Config): readonly Finding[] 
     [settings.tlsCert, current.listener.tls === null, next.listener.tls === null],
     [settings.adminHost, current.admin?.host, next.admin?.host],
     [settings.adminPort, current.admin?.port, next.admin?.port],
-    [settings.adminToken, current.admin?.token, next.admin?.token],
     [settings.redisUrl, current.redisUrl, next.redisUrl],
     [settings.workers, current.workers, next.workers],
   ] as const

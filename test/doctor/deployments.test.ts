@@ -109,7 +109,11 @@ t.test('what the settings get wrong', async (t) => {
       { PUBLIC_URL: 'http://elsewhere.example' },
       { 'socket-of-the-own-page': 'fail' },
     ],
-    ['another secret', { JWT_SECRET: 'another-secret-that-signs-no-link-here' }, { 'link-opens': 'fail' }],
+    [
+      'another secret',
+      { JWT_SECRET: 'another-secret-that-signs-no-link-here' },
+      { 'link-opens': 'fail' },
+    ],
     [
       'no workspace',
       { COPILOT_URL: 'http://127.0.0.1:1' },

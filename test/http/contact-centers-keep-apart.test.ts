@@ -79,7 +79,13 @@ t.test('an answer may be framed by the contact center whose it is', async (t) =>
       own,
       elsewhere,
     ],
-    ['one that no page may frame', 200, link({ URLToken: 'links-of-unframed' }), "'none'", elsewhere],
+    [
+      'one that no page may frame',
+      200,
+      link({ URLToken: 'links-of-unframed' }),
+      "'none'",
+      elsewhere,
+    ],
     ['another’s token', 401, link({ URLToken: 'u8', auth: tokenOf('c7') }), "'none'"],
     [
       'another’s token, on a page of its own',

@@ -32,13 +32,13 @@ const refused: readonly Row[] = [
     'another secret',
     jwt(base, { key: 'another-secret-of-256-bits-as-text' }),
     'token-invalid',
-    'no JWT_SECRET verifies the token',
+    'no secret or key verifies the token',
   ],
   [
     'another secret, and no exp',
     jwt({ userId: 'a' }, { key: 'another-secret-of-256-bits-as-text' }),
     'token-invalid',
-    'no JWT_SECRET verifies the token',
+    'no secret or key verifies the token',
   ],
   [
     'crit',

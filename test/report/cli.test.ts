@@ -44,7 +44,7 @@ t.test('it says what enforcement would refuse, what is refused, and what to do',
 Would be refused
 
   1. contact center not proven, https://old.example
-     token-invalid: no JWT_SECRET verifies the token
+     token-invalid: no secret or key verifies the token
      2 requests (100 % of those not proven), 2 addresses
      2026-11-20 08:00 to 2026-11-20 08:01 UTC, such as request request-2
      No shared secret verifies the token, or its header or times are unusable.

@@ -34,7 +34,7 @@ export const forged = {
   sessionId: undefined,
   page: 'https://old.example',
   reason: 'token-invalid',
-  hint: 'no JWT_SECRET verifies the token',
+  hint: 'no secret or key verifies the token',
   requestId: 'request-2',
 }
 

@@ -153,7 +153,7 @@ t.test('a cause says who, where, how much and when', async (t) => {
       contactCenter: null,
       page: 'https://old.example',
       reason: 'token-invalid',
-      detail: 'no JWT_SECRET verifies the token',
+      detail: 'no secret or key verifies the token',
       requests: 2,
       share: 2 / 3,
       users: { count: 0, exact: true },

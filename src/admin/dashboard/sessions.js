@@ -99,19 +99,27 @@ export function createSessions(token, unauthorized) {
     ])
     byId('end-session-facts').replaceChildren(...pairs)
     const closing =
-      sockets === 1 ? 'Its open socket closes' : `Its ${several(sockets, 'open socket')} close`
+      sockets === 0
+        ? 'It has no open socket'
+        : sockets === 1
+          ? 'Its open socket closes'
+          : `Its ${several(sockets, 'open socket')} close`
     write(
       byId('end-session-text'),
-      `${closing} within a second. What its user asks for is refused until ${at(end, now)}, when it would have ended.`,
+      `${closing}${sockets === 0 ? '' : ' within a second'}. What its user asks for is refused until ${at(end, now)}, when it would have ended.`,
     )
     // The dialog's own close event comes late, when it may be open for another already.
-    byId('end-session-now').onclick = () => void endSession(userId, sessionId)
+    byId('end-session-now').onclick = () => void endSession({ userId, sessionId, contactCenter })
     dialog.showModal()
   }
 
-  async function endSession(userId, sessionId) {
+  async function endSession({ userId, sessionId, contactCenter }) {
     write(state, `Ending session ${sessionId}…`)
-    const answer = await ask(`/sessions/${encodeURIComponent(sessionId)}`, 'DELETE')
+    // Others may have a session of this id.
+    const whose = new URLSearchParams(
+      contactCenter === null ? { userId } : { userId, contactCenter },
+    )
+    const answer = await ask(`/sessions/${encodeURIComponent(sessionId)}?${whose}`, 'DELETE')
     write(
       state,
       typeof answer === 'string'
