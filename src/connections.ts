@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Http2SecureServer, Http2Session } from 'node:http2'
-import type { Socket } from 'node:net'
+import { Server as NetServer, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Reason } from './access/decision.ts'
 import { addressOf } from './client.ts'
@@ -126,8 +126,23 @@ export function leadConnections(
         for (const answer of answers ?? []) answer.shouldKeepAlive = false
       }
     },
+    async stop(patience) {
+      // http.Server's own close() cuts idle connections, on which a request may be on its way.
+      NetServer.prototype.close.call(server)
+      for (const session of http2) session.close()
+      const quiet = Promise.withResolvers<void>()
+      for (const socket of sockets) {
+        socket.once('close', () => {
+          if (sockets.size === 0) quiet.resolve()
+        })
+      }
+      const timer = setTimeout(quiet.resolve, sockets.size === 0 ? 0 : patience)
+      await quiet.promise
+      clearTimeout(timer)
+    },
     destroy() {
       for (const socket of sockets) socket.destroy()
+      server.close(() => {})
     },
   }
 }
@@ -139,6 +154,8 @@ export interface Connections {
   readonly limit: (most: number) => void
   /** Ends all that are open: the idle ones now, the others with their answers. */
   readonly renew: () => void
+  /** Takes no more; resolves once none is open, or nobody has used them for a while. */
+  readonly stop: (patience: number) => Promise<void>
   readonly destroy: () => void
 }
 

@@ -33,6 +33,8 @@ export interface Serving extends Pick<Observations, 'report' | 'reloaded'> {
    * at. Rejects, and nothing has changed, where that can't be.
    */
   readonly reload: (config: Config, warnings?: readonly string[]) => Promise<void>
+  /** It will stop soon: connections end with the answers that they are at. */
+  readonly drain: () => void
   /** Stops listening, ends what is under way within DRAIN_TIMEOUT, and is done. */
   readonly close: () => Promise<void>
 }
@@ -54,6 +56,9 @@ export interface ServeOptions {
  * none, ten times in ten seconds, is gone without a FIN: a pulled cable, a machine that fell over.
  */
 const defaultProbeDelay = 60_000
+
+/** For requests that are on their way on kept connections when the listener closes, in ms. */
+const lastRequests = 300
 
 /** Opens the public listener in front of a gateway; rejects where the address can't be had. */
 export async function serve(
@@ -145,14 +150,17 @@ export async function serve(
           await keySets.follow(config.contactCenters)
         }
       }),
+    drain() {
+      open.leaving = true
+    },
     async close() {
       closing = true
-      const closed = new Promise((resolve) => server.close(resolve))
+      open.leaving = true
       await keySets.close()
-      await inTurn(() => open.drain(config.drainTimeout))
+      const quiet = connections.stop(Math.min(lastRequests, config.drainTimeout))
+      await inTurn(() => open.drain(config.drainTimeout, quiet))
       await Promise.all([gateway.close(), ...retiring])
       connections.destroy()
-      await closed
       await state.close()
     },
   }

@@ -144,7 +144,7 @@ function decideByCredentials(parts: Parts): Decision {
   if (!originAllowed(request, cookiesOnly)) return deny('origin-refused', path)
   if (conflict) return deny('token-conflict', path)
 
-  const byCookies = readSessions(cookies, gate.keyring, now)
+  const byCookies = readSessions(cookies, gate.keyring, now, gate.sessions.maxAge)
   const sessions = parameter === null ? byCookies : narrow(parts, parameter, byCookies)
   if (!Array.isArray(sessions)) return sessions
   if (token === null) {
@@ -183,6 +183,7 @@ function decideByCredentials(parts: Parts): Decision {
         query: fresh === null ? granted.query : withAuth(granted.query, fresh),
         hint: verified.hint,
         keyId: key.id,
+        handsOn: uses || !key.contactCenter.oneTimeTokens,
         ticket: isTicket
           ? {
               id: ticketId(token),
@@ -278,7 +279,7 @@ function narrow(
   parameter: string,
   byCookies: readonly Session[],
 ): Session[] | Denial {
-  const proven = readParameter(parameter, gate.keyring)
+  const proven = readParameter(parameter, gate.keyring, gate.sessions.maxAge)
   if (proven === null) return deny('token-invalid', target.path)
   const same = byCookies.filter((session) => isSame(session, proven))
   if (now < proven.end) return [proven, ...same]
@@ -344,6 +345,7 @@ function grant(
     sessions,
     opened: null,
     isNew: false,
+    handsOn: true,
     session: only(sessions),
     setCookies: [],
   }

@@ -84,6 +84,8 @@ export interface Grant {
   readonly opened: Session | null
   /** Whether it begins something: no cookie had proven the session before, or nothing proves one. */
   readonly isNew: boolean
+  /** Whether the answer may hold a proof of its session: a token that opens one was used up for it, where it has to be. */
+  readonly handsOn: boolean
   /** The one session that the request acts for; null where it may act for several. */
   readonly session: Session | null
   /** Set-Cookie lines: the session opened by a navigation with a token, and those it displaces. */

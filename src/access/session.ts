@@ -64,12 +64,18 @@ export function splitCookies(header: string): Cookies {
 /**
  * The sessions that the cookies prove, each once; what is invalid or has ended proves none. Of more
  * than a browser keeps, the newest count: anyone can send any number, and each costs a signature.
+ * `maxAge`: for how long any session lasts, in ms.
  */
-export function readSessions(cookies: Cookies, keyring: Keyring, now: number): Session[] {
+export function readSessions(
+  cookies: Cookies,
+  keyring: Keyring,
+  now: number,
+  maxAge = Number.POSITIVE_INFINITY,
+): Session[] {
   const sessions: Session[] = []
   const plausible = cookies.own.filter(([, value]) => compact.test(value))
   for (const [, value] of plausible.slice(-most.cookies)) {
-    const session = read(value, keyring, cookie)
+    const session = read(value, keyring, cookie, maxAge)
     if (session === null || now >= session.end) continue
     const known = sessions.findIndex((other) => isSame(other, session))
     if (known < 0) sessions.push(session)
@@ -79,8 +85,12 @@ export function readSessions(cookies: Cookies, keyring: Keyring, now: number): S
 }
 
 /** The session that a `copilotSession` proves or, if it has ended, proved; null for none. */
-export function readParameter(value: string, keyring: Keyring): Session | null {
-  return compact.test(value) ? read(value, keyring, (key) => key.parameter) : null
+export function readParameter(
+  value: string,
+  keyring: Keyring,
+  maxAge = Number.POSITIVE_INFINITY,
+): Session | null {
+  return compact.test(value) ? read(value, keyring, (key) => key.parameter, maxAge) : null
 }
 
 /** A `copilotSession` for the one session: a credential where browsers keep no cookies. */
@@ -94,6 +104,7 @@ function read(
   value: string,
   keyring: Keyring,
   codecOf: (key: SessionKey) => Codec,
+  maxAge = Number.POSITIVE_INFINITY,
 ): Session | null {
   const key = keyring.sessionKey(kidOf(value))
   const claims = key === null ? undefined : codecOf(key).verify(value)?.payload
@@ -102,7 +113,9 @@ function read(
   if (typeof u !== 'string' || typeof s !== 'string' || typeof t !== 'string') return null
   if (typeof i !== 'number' || typeof e !== 'number') return null
   const { id: keyId, contactCenter } = key
-  return { keyId, contactCenter, userId: u, sessionId: s, urlTokenHash: t, start: i, end: e }
+  // It was signed when sessions may have lasted longer, and revocations last as long as they do now.
+  const end = Math.min(e, i + maxAge)
+  return { keyId, contactCenter, userId: u, sessionId: s, urlTokenHash: t, start: i, end }
 }
 
 /** Which key is said to have signed: whoever lies is found out by that very key. */

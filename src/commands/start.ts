@@ -58,7 +58,9 @@ export async function start(yaml: string | null): Promise<number> {
   const addresses = [...fleet.addresses, ...(steering === null ? [] : [steering.address])]
   log.info({ event: 'listening', addresses })
   await signal
+  log.info({ event: 'draining' })
   steering?.drain()
+  fleet.drain()
   await setTimeout(config.drainDelay)
   await fleet.close()
   await tracing?.close()

@@ -479,7 +479,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       if (isHttp2(response)) {
         response.writeHead(status, headers)
       } else {
-        if (this.#carrier.open.draining || this.#upgrade !== null) headers['connection'] = 'close'
+        if (this.#carrier.open.leaving || this.#upgrade !== null) headers['connection'] = 'close'
         response.writeHead(status, phrase(message), headers)
       }
       return true
@@ -530,7 +530,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   #reader(): Reader {
     const { decision, origin } = this.#decided
-    const session = decision.allow ? decision.session : null
+    const session = decision.allow && decision.handsOn ? decision.session : null
     const copilotSession = session === null ? null : signParameter(session, this.#carrier.keyring)
     return { origin, path: decision.path ?? '', copilotSession }
   }

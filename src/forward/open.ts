@@ -29,6 +29,8 @@ export class OpenExchanges {
   /** Whose streams end, and what must not become one: both are told of in the middle of requests. */
   #ends: (session: Session) => boolean = () => false
   readonly #unwelcome = new WeakSet<Open>()
+  /** Whether answers say that their connections end with them. */
+  leaving = false
   draining = false
 
   constructor() {
@@ -79,14 +81,19 @@ export class OpenExchanges {
     }
   }
 
-  /** Resolves when nothing is under way any more; what is left after `timeout` ms is cut. */
-  async drain(timeout: number): Promise<void> {
+  /**
+   * Resolves when nothing is under way any more, and, once `quiet` is, nothing more comes; what is left
+   * after `timeout` ms is cut.
+   */
+  async drain(timeout: number, quiet: Promise<unknown> = Promise.resolve()): Promise<void> {
+    this.leaving = true
     this.draining = true
     for (const one of this.#open) one.onDrain()
     const deadline = setTimeout(() => {
       for (const one of this.#open) one.cut()
     }, timeout)
-    if (this.#open.size > 0) {
+    await quiet
+    while (this.#open.size > 0) {
       await new Promise<void>((resolve) => {
         this.#emptied = resolve
       })

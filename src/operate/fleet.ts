@@ -24,6 +24,8 @@ export interface Fleet {
   ) => Promise<void>
   /** Tells of each process that has ended, by its name. */
   readonly onGone: (listener: (process: string) => void) => void
+  /** Answers say from now on that their connections end. */
+  readonly drain: () => void
   /** Ends what is under way within DRAIN_TIMEOUT. */
   readonly close: () => Promise<void>
 }
@@ -50,6 +52,7 @@ export async function serveAlone(
       take('', await serving.report(withMetrics))
     },
     onGone: () => {},
+    drain: serving.drain,
     close: serving.close,
   }
 }

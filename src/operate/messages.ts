@@ -9,7 +9,7 @@ export type Order =
   | { readonly order: 'revoke'; readonly revoked: Revoked }
   | { readonly order: 'hear'; readonly revocation: Revocation }
   | { readonly order: 'report'; readonly id: number; readonly withMetrics: boolean }
-  | { readonly order: 'close' }
+  | { readonly order: 'drain' | 'close' }
 
 /** What a worker tells the primary. */
 export type Word =

@@ -63,6 +63,9 @@ export async function work(): Promise<never> {
         tell({ word: 'report', id: order.id, report, scope: served.by.scope() })
         return
       }
+      case 'drain':
+        served.by?.drain()
+        return
       case 'close':
     }
   }

@@ -66,6 +66,7 @@ export async function startWorkers(initial: Loaded, log: Logger): Promise<Fleet>
       await Promise.all(reports)
     },
     onGone: (listener) => void onGone.add(listener),
+    drain: () => tellAll({ order: 'drain' }),
     async close() {
       closing = true
       const ended = [...serving].map(

@@ -31,7 +31,11 @@ export function readTold(
   const known = new Set([...names, ...(root === null ? [] : referred(root))])
   const message = `in ${files.env} is no setting of the gateway`
   for (const setting of Object.keys(variables)) {
-    if (!known.has(setting)) doubts.push({ setting, message })
+    // The second line of a secret is no name.
+    const isName = /^[A-Z][A-Z\d_]{0,40}$/i.test(setting)
+    if (!isName)
+      doubts.push({ setting: `${files.env}`, message: 'has a line that sets no setting' })
+    else if (!known.has(setting)) doubts.push({ setting, message })
   }
   const yaml = files.yaml === null || root === null ? null : { file: files.yaml, root }
   return { variables: [env, variables], yaml, doubts }

@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { ask, link, startUpstream } from '../stage.ts'
+import { run } from './child.ts'
 import { closed, operate, startWorkspace, until } from './operated.ts'
 
 t.test('what happens is measured, listed and ended', async (t) => {
@@ -68,10 +69,34 @@ t.test('it serves on for DRAIN_DELAY while it is not ready, and then finishes', 
   gateway.kill('SIGTERM')
   await until(async () => (await gateway.admin('/readyz')).status === 503)
   t.match(JSON.parse((await gateway.admin('/readyz')).body), { status: 'draining' })
-  t.equal(await gateway.opens(), 200, 'new requests are still served')
+  const { status, headers } = await ask(gateway.origin, link())
+  t.equal(status, 200, 'new requests are still served')
+  t.equal(headers.connection, 'close', 'and their connections end')
   waiting[0]?.end('at last')
   t.match(await slow, { status: 200, body: 'at last' })
   t.match(await gateway.ended, { code: 0, signal: null, stderr: '' })
+})
+
+t.test('a contact center with published keys is served by a process alone', async (t) => {
+  const upstream = await startUpstream(t, (_, response) => response.end('{"keys":[]}'))
+  const yaml = [
+    `copilotUrl: ${upstream.origin}`,
+    'adminPort: off',
+    'port: 0',
+    'sessionSecret: { env: SESSIONS }',
+    `contactCenters: [{ name: a, keys: { jwks: ${upstream.origin}/jwks } }]`,
+  ]
+  const folder = t.testdir({ 'gateway.yaml': yaml.join('\n') })
+  const gateway = run(
+    t,
+    { SESSIONS: 'the-secret-of-sessions-of-this-test' },
+    {
+      args: ['start', '--config', `${folder}/gateway.yaml`],
+    },
+  )
+  await gateway.logged((line) => line['event'] === 'listening')
+  gateway.kill('SIGTERM')
+  t.match(await gateway.ended, { code: 0 })
 })
 
 t.test('SIGTERM under load loses nothing that was accepted', async (t) => {

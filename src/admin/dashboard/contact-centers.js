@@ -100,7 +100,8 @@ export function describeKey(key, index, keys, { now, startedAt }) {
   function judge() {
     const known = Math.max(since, startedAt)
     const unused =
-      since > startedAt
+      // What was there from the start is seen a moment after it.
+      since > startedAt + 10_000
         ? `not used since it was added ${duration(now - since)} ago`
         : `not used since the gateway started ${duration(now - startedAt)} ago`
     if (kind === 'public key' || index === 0) {
