@@ -40,6 +40,8 @@ export class Channel {
 }
 
 const most = 20_000
+/** Who signs for one contact center must not shut out the others. */
+const mostOfOneContactCenter = 10_000
 const mostOfOneSession = 100
 /** engine.io's own have 20 characters. */
 const sidGrammar = /^[!-~]{1,64}$/
@@ -73,11 +75,14 @@ export class Channels {
 
   #hasManyOf(session: Session | null): boolean {
     if (session === null) return false
-    let count = 0
+    let ofSession = 0
+    let ofContactCenter = 0
     for (const { session: other } of this.#known.values()) {
-      if (other !== null && isSame(other, session)) count += 1
+      if (other?.contactCenter !== session.contactCenter) continue
+      ofContactCenter += 1
+      if (isSame(other, session)) ofSession += 1
     }
-    return count >= mostOfOneSession
+    return ofSession >= mostOfOneSession || ofContactCenter >= mostOfOneContactCenter
   }
 }
 

@@ -67,6 +67,17 @@ function read(cookie: string, { at = now, known = keyring } = {}): string[] {
   return readSessions(splitCookies(cookie), known, at).map((session) => session.sessionId)
 }
 
+t.test('a session lasts no longer than sessions last by now', (t) => {
+  const session = openSession(key, ids, null, policy, now)
+  const cookies = splitCookies(
+    pairOf(keepSession(session, ids.URLToken, splitCookies(''), keyring, now)),
+  )
+  const sessions = (at: number): number => readSessions(cookies, keyring, at, hour).length
+  t.equal(sessions(now + hour - 1), 1)
+  t.equal(sessions(now + hour), 0)
+  t.end()
+})
+
 /** A browser's cookies, those made first in front (RFC 6265 §5.4). */
 class Jar {
   readonly cookies = new Map<string, string>()

@@ -14,6 +14,11 @@ const taken: Readonly<Record<string, readonly [string, Readonly<Record<string, s
   ],
   'a session that looks like a query': ['/sessions/%3FuserId=1', { sessionId: '?userId=1' }],
   'a long session': [`/sessions/${long}`, { sessionId: long }],
+  'a session of a user': ['/sessions/1?userId=agent-7', { sessionId: '1', userId: 'agent-7' }],
+  'a session of a user of one': [
+    '/sessions/1?userId=a&contactCenter=acme',
+    { sessionId: '1', userId: 'a', contactCenter: 'acme' },
+  ],
   'a user': ['/sessions?userId=agent-7', { userId: 'agent-7' }],
   'a user with spaces': ['/sessions?userId=agent+7%207', { userId: 'agent 7 7' }],
   'a user with an equals sign': ['/sessions?userId=a=b', { userId: 'a=b' }],
@@ -54,7 +59,9 @@ const refused: Readonly<Record<string, readonly [string, string | undefined]>> =
   'a session that is malformed': ['/sessions/%zz', 'sessionId'],
   'a session that is no UTF-8': ['/sessions/%ff', 'sessionId'],
   'two segments': ['/sessions/a/b', 'sessionId'],
-  'a session and a query': ['/sessions/a?contactCenter=acme', 'contactCenter'],
+  'a session of nobody': ['/sessions/a?userId=', 'userId'],
+  'a session of an unknown contact center': ['/sessions/a?contactCenter=acne', 'contactCenter'],
+  'a session and what is not known': ['/sessions/a?sessionId=b', 'sessionId'],
 }
 
 t.test('what a DELETE names is revoked, told, and logged as an event of its own', async (t) => {

@@ -193,6 +193,29 @@ t.test('what uses a token up, and what does not', async (t) => {
   }
 })
 
+t.test('what does not use a token up gets no proof to go on with', async (t) => {
+  const types = { '/': 'text/html', '/config.js': 'text/javascript' } as const
+  const pages = await startUpstream(t, ({ url = '', headers }, response) => {
+    const path = url.startsWith('/config.js') ? '/config.js' : '/'
+    response.setHeader('content-type', types[path])
+    const script = '<script src="config.js"></script>'
+    response.end(path === '/' ? script : `api = "http://${headers.host}"`)
+  })
+  const opening = await startGateway(t, pages.origin, {}, { configure })
+  for (const path of ['/', '/config.js']) {
+    for (const mode of ['cors', 'no-cors']) {
+      const auth = fresh()
+      const headers = { 'Sec-Fetch-Mode': mode, 'Sec-Fetch-Site': 'none' }
+      const early = await ask(opening.origin, link({ auth }, path), { headers })
+      t.notMatch(early.body, /copilotSession=/, `${path}, ${mode}, before the link is opened`)
+      const opened = await ask(opening.origin, link({ auth }), { headers: navigation })
+      t.match(opened.body, /copilotSession=/, 'which then proves its session')
+      const late = await ask(opening.origin, link({ auth }, path), { headers })
+      t.notMatch(late.body, /copilotSession=/, `${path}, ${mode}, and afterwards`)
+    }
+  }
+})
+
 t.test('where nobody can tell, nothing is opened', async (t) => {
   const read = readConfig(
     { COPILOT_URL: upstream.origin, JWT_SECRET: secret, FRAME_ANCESTORS: 'https://cc.example' },
