@@ -42,6 +42,8 @@ export interface Serving extends Pick<Observations, 'report' | 'reloaded'> {
 export interface ServeOptions {
   /** What is doubtful about the settings, for operators. */
   readonly warnings?: readonly string[]
+  /** What was revoked before, which no request may come ahead of. */
+  readonly revocations?: readonly Revocation[]
   /** How many lines the log has lost. */
   readonly linesDropped?: () => number
   /** null: nobody traces. */
@@ -68,6 +70,7 @@ export async function serve(
     probeDelay = defaultProbeDelay,
     linesDropped = () => 0,
     tracing = null,
+    revocations = [],
     ...options
   }: ServeOptions = {},
 ): Promise<Serving> {
@@ -83,6 +86,7 @@ export async function serve(
     open.revoke((session) => isRevokedBy(revocation, session))
     observations.revoked(revocation, false)
   })
+  revocations.forEach(state.revocations.add)
   const revoke = (revoked: Revoked, before = Number.POSITIVE_INFINITY): void =>
     state.revocations.add({ ...revoked, before, until: Date.now() + longest })
   const keySets = createPublishedKeySets(log, renewKeys, options.keySetTimes)

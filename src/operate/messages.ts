@@ -1,12 +1,17 @@
 import type { Report } from '../observe/observations.ts'
 import type { Source } from '../settings/source.ts'
-import type { Revocation, Revoked } from '../state/revocations.ts'
+import type { Revocation } from '../state/revocations.ts'
 
 /** What the primary tells a worker. `id`: of the answer that is waited for. */
 export type Order =
-  | { readonly order: 'serve' | 'reload'; readonly id: number; readonly source: Source }
+  | {
+      readonly order: 'serve'
+      readonly id: number
+      readonly source: Source
+      readonly revocations: readonly Revocation[]
+    }
+  | { readonly order: 'reload'; readonly id: number; readonly source: Source }
   | { readonly order: 'reloaded'; readonly problems: readonly string[] }
-  | { readonly order: 'revoke'; readonly revoked: Revoked }
   | { readonly order: 'hear'; readonly revocation: Revocation }
   | { readonly order: 'report'; readonly id: number; readonly withMetrics: boolean }
   | { readonly order: 'drain' | 'close' }

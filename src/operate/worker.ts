@@ -4,6 +4,7 @@ import { type Config, readSource } from '../settings/config.ts'
 import { errorCode } from '../settings/parsers.ts'
 import { sentence } from '../settings/reader.ts'
 import type { Source } from '../settings/source.ts'
+import type { Revocation } from '../state/revocations.ts'
 import type { Order, Word } from './messages.ts'
 import { openProcessLog } from './process-log.ts'
 
@@ -39,7 +40,7 @@ export async function work(): Promise<never> {
       case 'reload': {
         const { id, source } = order
         try {
-          await goOnWith(source)
+          await goOnWith(source, order.order === 'serve' ? order.revocations : [])
           tell({ word: 'done', id, addresses: served.by?.addresses ?? [] })
         } catch (error) {
           const code = errorCode(error)
@@ -50,9 +51,6 @@ export async function work(): Promise<never> {
       }
       case 'reloaded':
         served.by?.reloaded(order.problems)
-        return
-      case 'revoke':
-        served.by?.revoke(order.revoked)
         return
       case 'hear':
         served.by?.hearRevocation(order.revocation)
@@ -70,7 +68,7 @@ export async function work(): Promise<never> {
     }
   }
 
-  async function goOnWith(source: Source): Promise<void> {
+  async function goOnWith(source: Source, revocations: readonly Revocation[]): Promise<void> {
     const read = readSource(source)
     // The primary has read the same, and found nothing wrong with it.
     if ('problems' in read) throw new Error('The settings are wrong')
@@ -84,6 +82,7 @@ export async function work(): Promise<never> {
     const serving = await serve(config, output.log, {
       tracing,
       warnings,
+      revocations,
       linesDropped: output.linesDropped,
     })
     served.by = serving

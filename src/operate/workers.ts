@@ -2,13 +2,15 @@ import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { setTimeout as after } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { createRevocations } from '../state/revocations.ts'
+import { createRevocations, type Revocation } from '../state/revocations.ts'
 import type { Fleet } from './fleet.ts'
 import type { Order, Word } from './messages.ts'
 import type { Loaded } from './reload.ts'
 
 /** How long a report is waited for, in ms. */
 const reportTimeout = 1000
+/** How long a reload is waited for, in ms; a worker that takes longer hangs. */
+const reloadTimeout = 10_000
 /** Before a worker that ended is replaced, in ms: one that can't start must not keep a core busy. */
 const pause = 1000
 /** Beyond DRAIN_TIMEOUT, before a worker that is still there is killed, in ms. */
@@ -23,9 +25,12 @@ export async function startWorkers(initial: Loaded, log: Logger): Promise<Fleet>
   let closing = false
   let scope: 'workers' | 'replicas' = 'workers'
   let ids = 0
+  /** The longest that any session of these workers may last. */
+  let longest = config.sessions.maxAge
   /** For workers that start later. */
   const revocations = createRevocations()
   const waiting = new Map<number, (word: Word | null) => void>()
+  /** Those that were told to serve: what they are told from then on they do after it. */
   const serving = new Set<Worker>()
   const onGone = new Set<(process: string) => void>()
   cluster.setupPrimary({ serialization: 'advanced' })
@@ -43,15 +48,16 @@ export async function startWorkers(initial: Loaded, log: Logger): Promise<Fleet>
     scope: () => scope,
     async reload(loaded) {
       ;({ source, config } = loaded)
-      const id = (worker: Worker): Promise<Word | null> =>
-        ask(worker, (id) => ({ order: 'reload', id, source }))
-      const words = await Promise.all([...serving].map(id))
-      // One that ended meanwhile comes back with the new settings.
+      longest = Math.max(longest, config.sessions.maxAge)
+      const words = await Promise.all([...serving].map(goOn))
+      // One that ended meanwhile, or was killed, comes back with the new settings.
       if (words.some((word) => word?.word === 'failed'))
         throw new Error('A worker failed to reload')
     },
     reloaded: (problems) => tellAll({ order: 'reloaded', problems }),
-    revoke: (revoked) => tellAll({ order: 'revoke', revoked }),
+    // There may be no worker at this moment that could remember it.
+    revoke: (revoked) =>
+      spread({ ...revoked, before: Number.POSITIVE_INFINITY, until: Date.now() + longest }),
     async collect(take, withMetrics) {
       const reports = [...serving].map(async (worker) => {
         const word = await ask(
@@ -99,10 +105,21 @@ export async function startWorkers(initial: Loaded, log: Logger): Promise<Fleet>
     })
     await Promise.race([ready, once(worker, 'exit')])
     if (worker.isDead()) return null
-    const word = await ask(worker, (id) => ({ order: 'serve', id, source }))
-    if (word?.word !== 'done') return word
     serving.add(worker)
-    for (const revocation of revocations.all()) tell(worker, { order: 'hear', revocation })
+    const word = await ask(worker, (id) => {
+      return { order: 'serve', id, source, revocations: revocations.all() }
+    })
+    if (word?.word !== 'done') serving.delete(worker)
+    return word
+  }
+
+  /** A worker that hangs would go on with the old settings, and keep others from new ones: it is killed. */
+  async function goOn(worker: Worker): Promise<Word | null> {
+    const word = await ask(worker, (id) => ({ order: 'reload', id, source }), reloadTimeout)
+    if (word === null && serving.has(worker)) {
+      log.error({ event: 'worker-hangs', pid: worker.process.pid })
+      worker.process.kill('SIGKILL')
+    }
     return word
   }
 
@@ -114,13 +131,16 @@ export async function startWorkers(initial: Loaded, log: Logger): Promise<Fleet>
 
   function hear(from: Worker, word: Word): void {
     if (word.word === 'revoked') {
-      revocations.add(word.revocation)
-      for (const worker of serving) {
-        if (worker !== from) tell(worker, { order: 'hear', revocation: word.revocation })
-      }
+      spread(word.revocation, from)
     } else if (word.word !== 'ready') {
       waiting.get(word.id)?.(word)
     }
+  }
+
+  /** What is no news here is none to the workers. */
+  function spread(revocation: Revocation, from?: Worker): void {
+    if (revocations.add(revocation) === null) return
+    for (const worker of serving) if (worker !== from) tell(worker, { order: 'hear', revocation })
   }
 
   /** Resolves to the worker's answer; to null where it ends, or takes longer than `timeout` ms. */

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { ask } from '../stage.ts'
+import { freePort } from '../state/redis-server.ts'
 import { closed, freshLink, type Operated, operate, startWorkspace, until } from './operated.ts'
 
 /** The processes that the gateway has started. */
@@ -57,6 +58,30 @@ t.test('one that ends is replaced by one that knows what was revoked', async (t)
   t.same(new Set(await all(32, () => gateway.opens('session-2'))), new Set([200]))
 })
 
+t.test('what is revoked while none of them serves holds in the next', async (t) => {
+  // Where no worker is left, port 0 would be another one.
+  const env = { WORKERS: '2', PORT: String(await freePort()) }
+  const gateway = await operate(t, await startWorkspace(t), env)
+  const pids = workersOf(gateway)
+  for (const pid of pids) process.kill(pid, 'SIGKILL')
+  for (const pid of pids) {
+    await gateway.logged((line) => line['event'] === 'worker-ended' && line['pid'] === pid)
+  }
+  t.match(JSON.parse((await gateway.admin('/sessions/session-1', 'DELETE')).body), {
+    scope: 'workers',
+  })
+  t.same(gateway.lines.filter(({ event }) => event === 'worker-replaced').length, 0)
+  // The first answer that there is: a new worker knows it before it listens.
+  const statuses = new Set<number>()
+  await until(async () => {
+    for (const status of await all(8, () => gateway.opens().catch(() => 0))) statuses.add(status)
+    return gateway.lines.filter(({ event }) => event === 'worker-replaced').length === 2
+  })
+  for (const status of await all(16, () => gateway.opens())) statuses.add(status)
+  statuses.delete(0)
+  t.same(statuses, new Set([403]))
+})
+
 t.test('a reload reaches all of them', async (t) => {
   const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
   gateway.kill('SIGHUP')
@@ -64,4 +89,16 @@ t.test('a reload reaches all of them', async (t) => {
   t.same(new Set(await all(16, () => gateway.opens())), new Set([200]))
   const { body } = await gateway.admin('/metrics')
   t.match(body, 'copilot_gateway_reloads_total{result="success"} 1\n', 'one reload')
+})
+
+t.test('one that hangs keeps no reload from the others, and is replaced', async (t) => {
+  const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
+  const [pid = 0] = workersOf(gateway)
+  process.kill(pid, 'SIGSTOP')
+  gateway.kill('SIGHUP')
+  await gateway.logged((line) => line['event'] === 'worker-hangs' && line['pid'] === pid)
+  await gateway.logged((line) => line['event'] === 'reloaded')
+  await gateway.logged((line) => line['event'] === 'worker-ended' && line['pid'] === pid)
+  await gateway.logged((line) => line['event'] === 'worker-replaced')
+  t.same(new Set(await all(16, () => gateway.opens())), new Set([200]))
 })
