@@ -34,6 +34,9 @@ const times = {
   lastRound: 500,
 } as const
 
+/** When all replicas are back at a server that is back: the last backoff and attempt, and a second, in ms. */
+export const longestAway = times.longestBackoff + times.silence + 1000
+
 /** Connects to a Redis and does rounds with it. Nothing that is logged holds the URL or a part of it. */
 export function connectRedis(url: URL, log: Logger, round: Round): RedisConnection {
   let failures = 0

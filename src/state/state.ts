@@ -46,7 +46,7 @@ export async function createState(
       ? null
       : connectRedis(new URL(redisUrl), log, async (client, fresh) => {
           await stream.round(client, fresh)
-          if (fresh) await usedTokens.tell(client)
+          await usedTokens.round(client, fresh)
         })
   const carrier: Carrier | null = redis === null ? null : stream
   const share = redis === null ? null : shareRefusals(redis)

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
-import { prefix, type RedisConnection } from './redis.ts'
+import { createMarker, type Marker } from './marker.ts'
+import { prefix, type RedisConnection, type Round } from './redis.ts'
 
 export interface UsedTokens {
   /**
@@ -12,8 +13,8 @@ export interface UsedTokens {
 export type Use = 'first' | 'used' | 'unreachable'
 
 interface KnownUsedTokens extends UsedTokens {
-  /** Tells a server that may have lost it what was used here. */
-  readonly tell: (client: Redis) => Promise<void>
+  /** Tells a server that may have lost it what was used here; until all have, no token passes. */
+  readonly round: Round
 }
 
 /** ms */
@@ -34,6 +35,7 @@ const batch = 500
 export function createUsedTokens(redis: () => RedisConnection | null): KnownUsedTokens {
   /** Until when; null where a token never ends. */
   const known = new Map<string, number | null>()
+  const marker = createMarker()
   let swept = 0
 
   function forget(): void {
@@ -49,23 +51,29 @@ export function createUsedTokens(redis: () => RedisConnection | null): KnownUsed
       forget()
       if (known.has(id)) return 'used'
       const connection = redis()
-      const use = connection === null ? 'first' : await claim(connection, id, until)
+      const use = connection === null ? 'first' : await claim(connection, marker, id, until)
       if (use === 'first') known.set(id, until)
       return use
     },
-    async tell(client) {
-      const all = [...known]
-      for (let i = 0; i < all.length; i += batch) {
-        await Promise.all(all.slice(i, i + batch).map(([id, until]) => mark(client, id, until)))
-      }
-    },
+    round: (client, fresh) =>
+      marker.round(client, fresh, async () => {
+        const all = [...known]
+        for (let i = 0; i < all.length; i += batch) {
+          await Promise.all(all.slice(i, i + batch).map(([id, until]) => mark(client, id, until)))
+        }
+      }),
   }
 }
 
 /** Whoever writes first was first; of several replicas, and of several requests. */
-function claim({ client, state }: RedisConnection, id: string, until: number | null): Promise<Use> {
+function claim(
+  { client, state }: RedisConnection,
+  marker: Marker,
+  id: string,
+  until: number | null,
+): Promise<Use> {
   // A server that has just come back may not know yet what it has lost.
-  if (!state().up) return Promise.resolve('unreachable')
+  if (!state().up || !marker.isOld()) return Promise.resolve('unreachable')
   return new Promise((resolve) => {
     let late = false
     // An answer that came while the event loop was busy is read before the time is said to be up.
@@ -74,12 +82,12 @@ function claim({ client, state }: RedisConnection, id: string, until: number | n
       late = true
       resolve('unreachable')
     }
-    mark(client, id, until).then(
-      (marked) => {
+    Promise.all([mark(client, id, until), marker.holds(client)]).then(
+      ([marked, holds]) => {
         clearTimeout(timer)
         // Nobody was let in by it, so that it may be used again.
-        if (late && marked) client.del(keyOf(id)).catch(() => {})
-        resolve(marked ? 'first' : 'used')
+        if (late && marked && holds) client.del(keyOf(id)).catch(() => {})
+        resolve(marked ? (holds ? 'first' : 'unreachable') : 'used')
       },
       () => {
         clearTimeout(timer)

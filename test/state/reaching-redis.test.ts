@@ -6,7 +6,15 @@ import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { listen } from '../stage.ts'
-import { answered, freePort, redisMissing, startRedis, startReplica, use } from './redis-server.ts'
+import {
+  answered,
+  freePort,
+  redisMissing,
+  season,
+  startRedis,
+  startReplica,
+  use,
+} from './redis-server.ts'
 
 const folder = t.testdir({})
 const script = fileURLToPath(new URL('../../certs/make-dev-certs.sh', import.meta.url))
@@ -72,7 +80,10 @@ t.test(
     const password = 'p@ss/wörd?#:%'
     // All that a gateway needs; operators may grant no more.
     const rights =
-      '+select +exists +xread +xadd +xrange +xdel +time +set +del +eval +incr +incrby +pttl +pexpire'
+      '+select +exists +xread +xadd +xrange +xdel +time +info +get +set +del +eval +incr +incrby +pttl +pexpire'
+    const other = new Redis({ port: redis.port, db: 2 })
+    t.teardown(() => other.disconnect())
+    await season(other)
     await redis.client.acl('SETUSER', 'gate+way', 'on', `>${password}`, '~copilot-gateway:*')
     await redis.client.acl('SETUSER', 'gate+way', ...rights.split(' '))
     await redis.client.acl('SETUSER', 'default', 'resetpass', '>another')
@@ -90,12 +101,11 @@ t.test(
     t.equal(await use(a, 'token'), 'first')
     a.refusals({ count: 1, window: 60_000 }).count('2001:db8::1', Date.now())
     await answered(a)
-    const other = new Redis({ port: redis.port, password: 'another', db: 2 })
-    t.teardown(() => other.disconnect())
     const keys = await other.keys('*')
     t.same(keys.filter((key) => !key.includes('asked-')).sort(), [
       'copilot-gateway:refusals:2001:db8:0:0',
       'copilot-gateway:revocations',
+      'copilot-gateway:since',
       'copilot-gateway:used:token',
     ])
   },

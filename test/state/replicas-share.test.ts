@@ -115,6 +115,42 @@ t.test(
   },
 )
 
+t.test(
+  'a server that lost its memory lets no used token pass',
+  { skip: redisMissing },
+  async (t) => {
+    const redis = await startRedis(t)
+    const [a, b] = [await startReplica(t, redis.url), await startReplica(t, redis.url)]
+    for (const [name, lose] of [
+      ['flushed', () => redis.client.flushall()],
+      [
+        'started again from an old snapshot',
+        async () => {
+          await redis.client.del('copilot-gateway:used:started again from an old snapshot')
+          await redis.client.save()
+          await redis.stop()
+          await Promise.all([a.is('down'), b.is('down')])
+          await redis.start()
+          await Promise.all([a.is('up'), b.is('up')])
+        },
+      ],
+    ] as const) {
+      t.equal(await use(a, name), 'first', name)
+      await lose()
+      // As if the one that used it were not back yet.
+      await redis.client.del(`copilot-gateway:used:${name}`)
+      t.equal(await b.usedTokens.use(name, null), 'unreachable', `${name}: just then`)
+      t.equal(await b.usedTokens.use(`${name}, another`, null), 'unreachable')
+      const late = await startReplica(t, redis.url)
+      t.equal(await late.usedTokens.use(name, null), 'unreachable', `${name}: at one that starts`)
+      await redis.client.del(`copilot-gateway:used:${name}`)
+    }
+    await redis.client.flushall()
+    t.equal(await use(b, 'flushed'), 'used', 'and it is told again')
+    t.equal(await use(b, 'another'), 'first')
+  },
+)
+
 t.test('a replica that shares nothing knows what it used', async (t) => {
   const alone = await startReplica(t, null)
   const use = () => alone.usedTokens.use('once', null)
