@@ -1,5 +1,6 @@
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
@@ -83,7 +84,7 @@ export async function createAdmin(
     frameworkErrors: async (_, request, reply) =>
       (await refuse(request, reply)) ?? malformed(request, reply),
   })
-  app.server.maxConnections = most.connections
+  makeRoom(app.server, most.connections)
   app.addHook('onRequest', refuse)
   app.setNotFoundHandler((_, reply) => problem(reply, 404))
   app.setErrorHandler((error, _, reply) => {
@@ -180,6 +181,33 @@ export async function createAdmin(
     if (!isOver) log.warn({ event: 'admin', status, detail, method: request.method, ip })
     else if (status === 401) await delay(guesses.delay, undefined, { ref: false })
   }
+}
+
+/**
+ * Past so many connections the one goes that has asked nothing for longest, so that whoever holds them
+ * keeps no probe out; the new one itself where all others are being answered.
+ */
+function makeRoom(server: Server, connections: number): void {
+  const idle = new Set<Socket>()
+  let open = 0
+  server.on('connection', (socket: Socket) => {
+    open += 1
+    idle.add(socket)
+    socket.once('close', () => {
+      open -= 1
+      idle.delete(socket)
+    })
+    if (open <= connections) return
+    const [longest = socket] = idle
+    idle.delete(longest)
+    longest.destroy()
+  })
+  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    idle.delete(socket)
+    response.once('close', () => {
+      if (!socket.destroyed) idle.add(socket)
+    })
+  })
 }
 
 function accessTo({ method = '', url = '' }: IncomingMessage): Access {
