@@ -107,7 +107,9 @@ export async function createGateway(
   const { listener } = config
   const { open, audit, refusals, revocations } = shared
   // An app of its own: Fastify readies scopes one inside the other, and a thousand overflow its stack.
-  const keyring = await createKeyring(fastify(), config, shared.publishedKeys)
+  const keyring = await createKeyring(fastify(), config, shared.publishedKeys, (names) => {
+    for (const contactCenter of names) log.warn({ event: 'jwks', contactCenter, state: 'shared' })
+  })
   const framers = indexSources(
     config.contactCenters.flatMap(({ frameAncestors }) => frameAncestors),
   )

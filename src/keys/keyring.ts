@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { hash as urlTokenHash } from '../access/session.ts'
 import type { Codec, Jwt, Key, Keyring, SessionKey } from '../access/token.ts'
 import type { Config, ContactCenter, PublicKey } from '../settings/config.ts'
+import { type Algorithm, algorithmsOf, identity } from './algorithms.ts'
 
 type Settings = Pick<Config, 'contactCenters' | 'sessionSecrets' | 'upstreamSecret' | 'forwardAuth'>
 
@@ -19,6 +20,7 @@ export async function createKeyring(
   app: FastifyInstance,
   { contactCenters, sessionSecrets, upstreamSecret, forwardAuth }: Settings,
   publishedKeys: PublishedKeys = () => [],
+  onContested: (contactCenters: readonly string[]) => void = () => {},
 ): Promise<Keyring> {
   const byName = new Map<string, readonly Key[]>()
   const byKid = new Map<string, Key[]>()
@@ -27,8 +29,17 @@ export async function createKeyring(
   const ofAnyLink: Key[] = []
   const sessionKeys = new Map<unknown, SessionKey>()
   const upstreamSigners = new Map<string, Codec>()
+  // Read once: while verifiers are made, others may come.
+  const offered = contactCenters.map((contactCenter) => ({
+    contactCenter,
+    published: publishedKeys(contactCenter.name),
+  }))
+  const sources = sourcesOf(offered)
+  const contested = new Set<string>()
+  /** Keys that several publish: whose a token is, the link's URLToken alone can say. */
+  const ofLinksAlone = new Set<Key>()
 
-  for (const contactCenter of contactCenters) {
+  for (const { contactCenter, published } of offered) {
     const { name, secrets, urlTokens } = contactCenter
     const made: Key[] = []
     for (const secret of secrets) {
@@ -41,7 +52,15 @@ export async function createKeyring(
       sessionKeys.set(sessions.id, sessions)
       gather(byKid, name, made.slice(-1))
     }
-    for (const { kid, key, alg } of [...contactCenter.publicKeys, ...publishedKeys(name)]) {
+    for (const publicKey of [...contactCenter.publicKeys, ...published]) {
+      const { kid, key, alg } = publicKey
+      const algorithms = algorithmsOf(key).filter((one) => one === (alg ?? one))
+      if (algorithms.length === 0) continue
+      const from = sources.get(identity(key)) ?? new Set()
+      const isContested = from.size > 1 && !contactCenter.publicKeys.includes(publicKey)
+      if (isContested) contested.add(name)
+      // A file is the operator's word; what is published, anyone can copy.
+      if (isContested && from.has(file)) continue
       const spki = key.export({ type: 'spki', format: 'der' })
       const thumbprint = hash('sha256', spki, 'base64url')
       let newest: SessionKey | null = null
@@ -50,16 +69,19 @@ export async function createKeyring(
         sessionKeys.set(sessions.id, sessions)
         newest ??= sessions
       }
-      const algorithms = algorithmsOf(key).filter((one) => one === (alg ?? one))
-      if (newest === null || algorithms.length === 0) continue
+      if (newest === null) continue
       const tokens = await createCodec(app, { public: pem(key) }, algorithms)
       const named = { label: kid, kind: 'public key' } as const
-      made.push({ ...keyOf(contactCenter, newest, algorithms, tokens), ...named })
-      gather(byKid, kid, made.slice(-1))
+      const verifier = { ...keyOf(contactCenter, newest, algorithms, tokens), ...named }
+      made.push(verifier)
+      if (isContested) ofLinksAlone.add(verifier)
+      gather(byKid, kid, [verifier])
     }
     byName.set(name, made)
     // Of one alone whatever comes is meant for it, and its list says what of that is let in.
-    if (urlTokens === null || contactCenters.length === 1) ofAnyLink.push(...made)
+    if (urlTokens === null || contactCenters.length === 1) {
+      ofAnyLink.push(...made.filter((key) => !ofLinksAlone.has(key)))
+    }
     for (const urlToken of urlTokens ?? []) {
       gather(byUrlToken, urlToken, made)
       owners.set(urlTokenHash(urlToken), name)
@@ -67,6 +89,7 @@ export async function createKeyring(
     // Of a thousand contact centers the requests of the gateway before must not wait.
     await setImmediate()
   }
+  if (contested.size > 0) onContested([...contested])
   const upstreamSigner = upstreamSecret === null ? null : await createCodec(app, upstreamSecret)
 
   const keys = [...byName.values()].flat()
@@ -78,11 +101,14 @@ export async function createKeyring(
     keysOf: (name) => byName.get(name) ?? [],
     key: (id) => byId.get(id) ?? null,
     candidates(kid, urlToken) {
-      const named = typeof kid === 'string' ? byKid.get(kid) : undefined
       const linked = urlToken === null ? undefined : byUrlToken.get(urlToken)
+      const named = (typeof kid === 'string' ? (byKid.get(kid) ?? []) : []).filter(
+        (key) => !ofLinksAlone.has(key) || linked?.includes(key),
+      )
       // Those who share an issuer have the same keys: the link says whose token it is.
-      const both = linked && named?.filter((key) => linked.includes(key))
-      return both?.length ? both : (named ?? linked ?? ofAnyLink)
+      const both = named.filter((key) => linked?.includes(key))
+      if (both.length > 0) return both
+      return named.length > 0 ? named : (linked ?? ofAnyLink)
     },
     sessionKey: (id) => sessionKeys.get(id) ?? null,
     ownerOf: (hashed) => owners.get(hashed) ?? null,
@@ -102,6 +128,33 @@ export async function createKeyring(
 /** In seconds: as long as the upstream may take to look at it. */
 const upstreamTokenLasts = 60
 
+const file = 'file'
+
+/**
+ * Where each public key comes from: a file, or the addresses at which it is published. Contact centers
+ * that the settings give one file or one address have it from one place.
+ */
+function sourcesOf(
+  offered: readonly {
+    readonly contactCenter: ContactCenter
+    readonly published: readonly PublicKey[]
+  }[],
+): ReadonlyMap<string, ReadonlySet<string>> {
+  const sources = new Map<string, Set<string>>()
+  const add = (source: string, keys: readonly PublicKey[]): void => {
+    for (const { key } of keys) {
+      if (algorithmsOf(key).length === 0) continue
+      const id = identity(key)
+      sources.set(id, (sources.get(id) ?? new Set()).add(source))
+    }
+  }
+  for (const { contactCenter, published } of offered) {
+    add(file, contactCenter.publicKeys)
+    add(contactCenter.jwksUrl?.href ?? '', published)
+  }
+  return sources
+}
+
 function gather(map: Map<string, Key[]>, name: string, keys: readonly Key[]): void {
   map.set(name, [...(map.get(name) ?? []), ...keys])
 }
@@ -114,26 +167,6 @@ function keyOf(
 ): Omit<Key, 'label' | 'kind'> {
   return { id: sessions.id, contactCenter, algorithms, verifyToken: verify, sessions }
 }
-
-/**
- * What a key may have signed by, which its type tells alone: never what a token says (RFC 8725 §3.1).
- * None, where anyone could sign: RFC 7518 §3.3, and by an exponent of 1 a message signs itself.
- */
-export function algorithmsOf(key: KeyObject): readonly Algorithm[] {
-  const { modulusLength = 0, publicExponent = 0n, namedCurve } = key.asymmetricKeyDetails ?? {}
-  switch (key.asymmetricKeyType) {
-    case 'rsa':
-      return modulusLength >= 2048 && publicExponent > 2n ? ['RS256', 'PS256'] : []
-    case 'ec':
-      return namedCurve === 'prime256v1' ? ['ES256'] : []
-    case 'ed25519':
-      return ['EdDSA']
-    default:
-      return []
-  }
-}
-
-type Algorithm = 'HS256' | 'RS256' | 'PS256' | 'ES256' | 'EdDSA'
 
 function pem(key: KeyObject): string {
   return key.export({ type: 'spki', format: 'pem' }).toString()

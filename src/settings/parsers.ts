@@ -4,6 +4,7 @@ import proxyaddr from '@fastify/proxy-addr'
 import { isOwn, isSocketIo, type PublicPaths } from '../access/paths.ts'
 import { parseTarget } from '../access/target.ts'
 import { isLoopback, parseFrameAncestors } from '../forward/frame-ancestors.ts'
+import { algorithmsOf } from '../keys/algorithms.ts'
 import type { Rate } from '../state/refusals.ts'
 
 /** What settings depend on beside their text. */
@@ -262,11 +263,9 @@ export const publicKey: Parser<KeyObject> = (path, { readFile }) => {
   if (read.value.split('-----BEGIN').length !== 2) return wrong('must name a file with one PEM key')
   try {
     const key = createPublicKey(read.value)
-    const { modulusLength = 0, namedCurve } = key.asymmetricKeyDetails ?? {}
-    const type = key.asymmetricKeyType
-    const strong = type === 'rsa' && modulusLength >= 2048
-    if (strong || type === 'ed25519' || namedCurve === 'prime256v1') return fine(key)
-    return wrong('must be RSA of 2048 bits or more, EC P-256 or Ed25519')
+    if (algorithmsOf(key).length > 0) return fine(key)
+    const rsa = 'RSA of 2048 to 4096 bits with an exponent of 3 to 2^32'
+    return wrong(`must be ${rsa}, EC P-256 or Ed25519`)
   } catch {
     return wrong('names a file without a PEM public key')
   }

@@ -1,5 +1,5 @@
 // Of a key set, what can verify tokens of contact centers is taken, and nothing else.
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { exportJWK } from 'jose'
 import t from 'tap'
 import { type KeySet, readKeySet } from '../../src/keys/key-set.ts'
@@ -12,6 +12,14 @@ const [rsa, ec, ed, other] = [
   (await createSigner(null, 'ES256')).jwk,
 ]
 const base = { ...rsa, kid: 'base' }
+
+/** An odd number of so many bits. */
+function oddOf(bits: number): string {
+  const number = randomBytes(bits / 8)
+  number[0] = 0xff
+  number[number.length - 1] = 1
+  return number.toString('base64url')
+}
 
 function read(...keys: readonly unknown[]): KeySet {
   const set = readKeySet(JSON.stringify({ keys }))
@@ -68,6 +76,9 @@ t.test('keys that do not are left out, one by one', async (t) => {
     ['P-384', await onCurve('P-384')],
     ['secp256k1', await onCurve('secp256k1')],
     ['a point beside the curve', { ...ec, y: other['y'] }],
+    ['RSA of 4104 bits', { ...rsa, n: oddOf(4104) }],
+    ['RSA with an exponent of 2^32 + 1', { ...rsa, e: 'AQAAAAE' }],
+    ['RSA with an exponent of 2048 bits', { ...rsa, e: oddOf(2040) }],
     ['X25519', await exportJWK(generateKeyPairSync('x25519').publicKey)],
     ['Ed448', await exportJWK(generateKeyPairSync('ed448').publicKey)],
     ['RSA for HS256', { ...rsa, alg: 'HS256' }],
@@ -91,6 +102,26 @@ t.test('keys that do not are left out, one by one', async (t) => {
       name,
     )
     t.equal(leftOut, 1, name)
+  }
+})
+
+t.test('as many are taken as a token may be tried against', async (t) => {
+  const many = await Promise.all(Array.from({ length: 12 }, () => createSigner(null, 'EdDSA')))
+  const nameless = many.map(({ jwk }) => jwk)
+  const named = nameless.map((jwk, i) => ({ ...jwk, kid: `k${i}` }))
+  const rows: readonly (readonly [string, readonly unknown[], readonly (string | null)[]])[] = [
+    ['with kids', named, named.slice(0, 10).map(({ kid }) => kid)],
+    ['without', nameless, Array(4).fill(null)],
+    ['both', [...nameless, ...named], [...Array(4).fill(null), 'k0', 'k1', 'k2', 'k3', 'k4', 'k5']],
+  ]
+  for (const [name, jwks, kids] of rows) {
+    const { keys, leftOut } = read(...jwks)
+    t.same(
+      keys.map(({ kid }) => kid),
+      kids,
+      name,
+    )
+    t.equal(leftOut, jwks.length - kids.length, name)
   }
 })
 

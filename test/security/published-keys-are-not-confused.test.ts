@@ -1,6 +1,7 @@
 // RFC 8725 §2.1: what is published verifies what its key has signed, for its contact center alone.
 import { createHmac, createPublicKey, randomBytes } from 'node:crypto'
 import t from 'tap'
+import type { ContactCenter } from '../../src/settings/config.ts'
 import { createSigner, publish, startIssuer } from '../keys/issuer.ts'
 import {
   ask,
@@ -135,4 +136,87 @@ t.test('what a token says of keys has nobody asked', async (t) => {
     t.equal(status, 401, JSON.stringify(header).slice(0, 30))
   }
   t.same(trap.asked, [])
+})
+
+t.test('who publishes a copy of another’s key has nothing of it', async (t) => {
+  const [signer, own] = [await createSigner('v-2026'), await createSigner('own')]
+  const nameless = { ...signer, jwk: { ...signer.jwk, kid: undefined } }
+  const victim = await startIssuer(t, publish([signer]))
+  const unnamed = await startIssuer(t, publish([nameless]))
+  const thief = await startIssuer(t, publish([signer, own]))
+  const filed = [{ kid: 'v-2026', key: createPublicKey({ key: { ...signer.jwk }, format: 'jwk' }) }]
+  const stealing = {
+    name: 'thief',
+    secrets: [],
+    jwksUrl: thief.url,
+    enforcement: 'report',
+  } as const
+  const bare = { name: 'victim', secrets: [], jwksUrl: victim.url }
+  const tokens = { requireExp: true, maxAge: null, clockTolerance: 0 }
+  const linked = { ...bare, urlTokens: ['v1'], tokens }
+  const file = { name: 'victim', secrets: [], publicKeys: filed }
+  const token = await signer.token()
+  const noKid = await signer.token({ header: { kid: 'x' } })
+  const ended = await signer.token({ claims: { exp: 1 } })
+  const rows: readonly (readonly [
+    string,
+    readonly Partial<ContactCenter>[],
+    string,
+    string,
+    number,
+    string | null,
+  ])[] = [
+    ['a kid that names both', [stealing, linked], token, 'v1', 200, 'victim'],
+    ['no kid of anyone', [stealing, linked], noKid, 'v1', 200, 'victim'],
+    ['one that ended', [stealing, linked], ended, 'v1', 401, 'victim'],
+    ['a link of nobody', [stealing, linked], token, 'x9', 401, null],
+    ['a link of nobody, no kid', [stealing, linked], noKid, 'x9', 401, null],
+    ['a link of nobody, ended', [stealing, linked], ended, 'x9', 401, null],
+    [
+      'the kid of the thief’s alone',
+      [stealing, { ...linked, jwksUrl: unnamed.url }],
+      token,
+      'v1',
+      200,
+      'victim',
+    ],
+    ['neither has URLTokens', [stealing, bare], token, 'v1', 401, null],
+    ['neither has URLTokens, no kid', [stealing, bare], noKid, 'v1', 401, null],
+    ['a file has it', [stealing, file], token, 'v1', 200, 'victim'],
+    ['a file has it, no kid', [stealing, file], noKid, 'v1', 200, 'victim'],
+    [
+      'a file has it, the thief’s link',
+      [{ ...stealing, enforcement: 'enforce', urlTokens: ['t1'] }, file],
+      noKid,
+      't1',
+      401,
+      null,
+    ],
+    [
+      'one address by settings',
+      [linked, { ...bare, name: 'other', urlTokens: ['o1'] }],
+      token,
+      'o1',
+      200,
+      'other',
+    ],
+    ['the thief’s own', [stealing, linked], await own.token(), 'x9', 200, 'thief'],
+  ]
+  for (const [name, centers, auth, urlToken, status, contactCenter] of rows) {
+    const stage = await startGateway(
+      t,
+      upstream.origin,
+      {},
+      {
+        configure: (config) => ({
+          ...contactCenters(...centers)(config),
+          sessionSecrets: [randomBytes(32)],
+        }),
+      },
+    )
+    const answer = await ask(stage.origin, link({ auth, URLToken: urlToken }))
+    t.equal(answer.status, status, name)
+    const line = await auditOf(stage, answer.headers['x-request-id'])
+    t.equal(line['contactCenter'] ?? null, contactCenter, name)
+  }
 })

@@ -101,7 +101,8 @@ t.test('what leaves open who signed a token is refused, and what is incomplete',
   const reference = 'must be {file: path} or {env: NAME}: no secret stands in this file'
   const untold = 'which of them a token is of could not be told: give each its own, or urlTokens'
   const short = 'has 7 bytes, but HS256 needs 32: take hex: and what openssl rand -hex 32 prints'
-  const strong = 'must be RSA of 2048 bits or more, EC P-256 or Ed25519'
+  const strong =
+    'must be RSA of 2048 to 4096 bits with an exponent of 3 to 2^32, EC P-256 or Ed25519'
   const rows: readonly (readonly [readonly string[], ...string[]])[] = [
     [
       [''],
