@@ -2,6 +2,9 @@ import type { KeyObject } from 'node:crypto'
 
 export type Algorithm = 'HS256' | 'RS256' | 'PS256' | 'ES256' | 'EdDSA'
 
+/** Of a contact center, public ones: a token that names none is tried against each. */
+export const mostKeys = 10
+
 /**
  * What a key may have signed by, which its type tells alone: never what a token says (RFC 8725 §3.1).
  * None, where anyone could sign: RFC 7518 §3.3, and by an exponent of 1 a message signs itself. And

@@ -1,6 +1,6 @@
 import { createPublicKey, type JsonWebKey } from 'node:crypto'
 import type { PublicKey } from '../settings/config.ts'
-import { algorithmsOf } from './algorithms.ts'
+import { algorithmsOf, mostKeys } from './algorithms.ts'
 
 /** What tokens may be verified with of a JWK Set, and how many of its keys are not for that. */
 export interface KeySet {
@@ -13,8 +13,8 @@ export type SetKey = Omit<PublicKey, 'kid'> & { readonly kid: string | null }
 
 const mostEntries = 100
 
-/** A token that names no key is tried against all that are taken, however many others publish. */
-const most = { keys: 10, withoutKid: 4 }
+/** Of the keys that are taken. */
+const mostWithoutKid = 4
 
 /** Why a text is of no use: it is no JWK Set, or one with too many keys, or with none that fits. */
 export type Unusable = 'JWKS_INVALID' | 'JWKS_TOO_MANY_KEYS' | 'JWKS_NO_KEY'
@@ -29,8 +29,8 @@ export function readKeySet(text: string): KeySet | Unusable {
     const read = readKey(entry)
     if (read === null || keys.some((other) => isTwin(other, read))) continue
     const alike = keys.filter(({ kid }) => kid === null)
-    const isOver = read.kid === null && alike.length >= most.withoutKid
-    if (keys.length < most.keys && !isOver) keys.push(read)
+    const isOver = read.kid === null && alike.length >= mostWithoutKid
+    if (keys.length < mostKeys && !isOver) keys.push(read)
   }
   return keys.length === 0 ? 'JWKS_NO_KEY' : { keys, leftOut: entries.length - keys.length }
 }

@@ -1,3 +1,4 @@
+import { identity, mostKeys } from '../keys/algorithms.ts'
 import type { ContactCenter, PublicKey } from './config.ts'
 import { jwksUrl, label, publicKey } from './parsers.ts'
 import type { Reader } from './reader.ts'
@@ -96,6 +97,10 @@ function readPublicKeys(
     reader.refuse(list, 'must be a list of {file: path, kid: id}, or {jwks: https://…}')
     return null
   }
+  if (list.items.length > mostKeys) {
+    reader.refuse(list, `has ${list.items.length} keys: ${mostKeys} are the most`)
+    return null
+  }
   const keys: PublicKey[] = []
   for (const item of list.items) {
     const entries = reader.entriesOf(item, ['file', 'kid'])
@@ -140,6 +145,7 @@ export function readContactCenters(reader: Reader, list: YamlNode | null): Conta
   const contactCenters = placed.map(({ contactCenter }) => contactCenter)
   const open = contactCenters.filter(({ urlTokens }) => urlTokens === null).length
   if (open > 0) reader.warn(list, `has ${open} without urlTokens: ${unbound}`)
+  boundTried(reader, list, contactCenters)
   const named = placed.filter(({ entry }) => entry.name !== '')
   compare(reader, named)
   return contactCenters
@@ -197,6 +203,25 @@ function doubt({ tokens, oneTimeTokens, enforcement }: Policy, own: Reader, top:
   }
 }
 
+/** A thousand contact centers may cost a request no more than ten do. */
+function boundTried(reader: Reader, list: YamlNode, all: readonly ContactCenter[]): void {
+  const untold = all.filter(({ urlTokens }) => urlTokens === null && all.length > 1)
+  const tried = untold
+    .map(({ secrets, publicKeys, jwksUrl: url }) =>
+      url === null ? secrets.length + publicKeys.length : mostKeys,
+    )
+    .reduce((sum, count) => sum + count, 0)
+  if (tried <= triedAlmost) return
+  const cost = `a token that names no key is tried against up to ${tried} keys`
+  const message = `has ${untold.length} without urlTokens: ${cost}, so give them urlTokens`
+  if (tried > triedMost) reader.refuse(list, `${message} (${triedMost} are the most)`)
+  else reader.warn(list, message)
+}
+
+/** Keys that a token without a known `kid` or URLToken is tried against: worth a warning, and too many. */
+const triedAlmost = 16
+const triedMost = 64
+
 /** Refuses what would leave open which contact center a token belongs to. */
 function compare(reader: Reader, placed: readonly Placed[]): void {
   const owners = new Map<string, ContactCenter>()
@@ -228,7 +253,7 @@ function compare(reader: Reader, placed: readonly Placed[]): void {
     if (urlTokens !== null) continue
     const verifiers = [
       ...secrets.map((secret) => secret.toString('hex')),
-      ...publicKeys.map(({ key }) => key.export({ type: 'spki', format: 'der' }).toString('hex')),
+      ...publicKeys.map(({ key }) => identity(key)),
       ...(url === null ? [] : [url.href]),
     ]
     const others = verifiers.map((verifier) => otherOwner('verifier', verifier, contactCenter))

@@ -358,6 +358,47 @@ t.test('settings that only make sense with others say so', (t) => {
   t.end()
 })
 
+t.test('a token that names no key is tried against few', (t) => {
+  const open = 'a link whose token does not name its URLToken opens any of them'
+  const tried = (count: number, keys: number): string =>
+    `has ${count} without urlTokens: a token that names no key is tried against up to ${keys} keys, so give them urlTokens`
+  const untold = (count: number) =>
+    Array.from({ length: count }, (_, i) => `name: cc${i}, secrets: [{env: S${i}}]`)
+  const jwks = Array.from(
+    { length: 7 },
+    (_, i) => `name: j${i}, keys: {jwks: "https://j${i}.example"}`,
+  )
+  const twelve = Array.from({ length: 12 }, (_, i) => `{file: rsa.pem, kid: k${i}}`)
+  const doubt = (count: number) => `contactCenters has ${count} without urlTokens: ${open}`
+  const rows: readonly (readonly [string, readonly string[], Variables, ...string[]])[] = [
+    ['16', [...untold(16), north], {}, `${at}:1:1 ${doubt(16)}`],
+    [
+      '17',
+      [...untold(17), north],
+      {},
+      `${at}:1:1 ${doubt(17)}`,
+      `${at}:1:1 contactCenters ${tried(17, 17)}`,
+    ],
+    ['64', untold(64), {}, `${at}:1:1 ${doubt(64)}`, `${at}:1:1 contactCenters ${tried(64, 64)}`],
+    ['65', untold(65), {}, `${at}:1:1 contactCenters ${tried(65, 65)} (64 are the most)`],
+    ['published ones', jwks, session, `${at}:1:1 contactCenters ${tried(7, 70)} (64 are the most)`],
+    ['the only one', jwks.slice(0, 1), session, `${at}:1:1 ${doubt(1)}`],
+    [
+      'twelve files',
+      [`name: x, keys: [${twelve.join(', ')}]`],
+      session,
+      `${at}:2:15 contactCenters[0].keys has 12 keys: 10 are the most`,
+    ],
+  ]
+  const env = Object.fromEntries(
+    untold(65).map((_, i) => [`S${i}`, `hex:${secrets[0]}${i + 100}`.padEnd(74, '0')]),
+  )
+  for (const [name, entries, more, ...expected] of rows) {
+    t.strictSame(findingsOf({ yaml: list(...entries), env: { ...env, ...more } }), expected, name)
+  }
+  t.end()
+})
+
 t.test('a thousand contact centers are read, and each is compared with all others', (t) => {
   const entries = Array.from(
     { length: 1000 },
