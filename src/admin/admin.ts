@@ -96,7 +96,7 @@ export async function createAdmin(
   app.get('/healthz', () => ({ status: 'ok' }))
   app.get('/readyz', async (_, reply) => {
     await overview.upstreamsKnown()
-    const { draining, ready, redis, upstreams } = await overview.status()
+    const { draining, ready, redis, upstreams } = overview.readiness()
     if (draining) return reply.code(503).send({ status: 'draining' })
     if (!ready) {
       const unreachable = upstreams

@@ -126,6 +126,8 @@ export function createObservations(facts: () => Facts): Observations {
   const refusals = new Refusals()
   const sessions = new SessionsSeen()
   const sockets = new OpenSockets()
+  /** What `verified` has a series of: an issuer may rename its keys for ever. */
+  const labelled = new Map<string, { readonly contact_center: string; readonly key: string }>()
   const keys = new Map<string, { readonly since: number; uses: number; lastUsed: number | null }>()
   let reload: Reload | null = null
 
@@ -143,7 +145,7 @@ export function createObservations(facts: () => Facts): Observations {
       const key = known(id)
       key.uses += 1
       key.lastUsed = Date.now()
-      verified.inc({ contact_center: contactCenter, key: label })
+      countVerified(contactCenter, label, 1)
     },
     revoked(revoked, counts) {
       if (counts) revocations.inc()
@@ -174,10 +176,18 @@ export function createObservations(facts: () => Facts): Observations {
       activity = createActivity()
       const ids = new Set(contactCenters.flatMap((one) => one.keys.map(({ id }) => id)))
       for (const id of keys.keys()) if (!ids.has(id)) keys.delete(id)
-      if (!withMetrics) return { ...report, metrics: null }
+      const gone = new Set(labelled.keys())
       for (const { name, keys } of contactCenters) {
-        for (const { label } of keys) verified.inc({ contact_center: name, key: label }, 0)
+        for (const { label } of keys) {
+          countVerified(name, label, 0)
+          gone.delete(seriesOf(name, label))
+        }
       }
+      for (const series of gone) {
+        verified.remove(labelled.get(series) ?? {})
+        labelled.delete(series)
+      }
+      if (!withMetrics) return { ...report, metrics: null }
       const absent = measure(report.facts, sockets.byContactCenter)
       const all = await registry.getMetricsAsJSON()
       return { ...report, metrics: all.filter(({ name }) => !absent.includes(name)) }
@@ -196,6 +206,12 @@ export function createObservations(facts: () => Facts): Observations {
     if (upstreamReasons.some((one) => one === reason)) upstreamErrors.inc({ reason })
   }
 
+  function countVerified(contactCenter: string, label: string, more: number): void {
+    const labels = { contact_center: contactCenter, key: label }
+    labelled.set(seriesOf(contactCenter, label), labels)
+    verified.inc(labels, more)
+  }
+
   function known(id: string) {
     const key = keys.get(id) ?? { since: Date.now(), uses: 0, lastUsed: null }
     keys.set(id, key)
@@ -205,6 +221,10 @@ export function createObservations(facts: () => Facts): Observations {
   function used({ id, label, kind }: KeyFacts): KeyUse {
     return { label, kind, ...known(id) }
   }
+}
+
+function seriesOf(...labels: readonly string[]): string {
+  return JSON.stringify(labels)
 }
 
 const upstreamReasons = ['upstream-unreachable', 'upstream-timeout', 'upstream-unreadable'] as const

@@ -32,6 +32,8 @@ export interface Point {
   readonly connections: number
 }
 
+export type Readiness = Pick<Status, 'draining' | 'ready' | 'upstreams' | 'redis'>
+
 export interface Status {
   readonly version: string
   readonly startedAt: number
@@ -74,6 +76,8 @@ export interface Overview {
   readonly revoked: (revoked: Revoked) => void
   /** Resolves once each upstream has been probed. */
   readonly upstreamsKnown: () => Promise<unknown>
+  /** As of the latest reports: whoever asks needs no token, so that it costs next to nothing. */
+  readonly readiness: () => Readiness
   readonly status: () => Promise<Status>
   readonly sessions: (search: string, limit: number) => Promise<SessionList>
   /** In Prometheus' text format. */
@@ -153,6 +157,7 @@ export function createOverview(
       sessions.revoke(revoked)
     },
     upstreamsKnown: surroundings.upstreamsKnown,
+    readiness,
     async status() {
       await surroundings.collect(false)
       return status()
@@ -215,10 +220,19 @@ export function createOverview(
     tell({ name: 'status', value: status() })
   }
 
+  function readiness(): Readiness {
+    const upstreams = surroundings.upstreams()
+    const redis = [...processes.values()].flatMap((one) => one.redis ?? [])
+    return {
+      draining,
+      ready: !draining && upstreams.every(({ up }) => up === true),
+      upstreams,
+      redis: redis.find(({ up }) => !up) ?? redis[0] ?? null,
+    }
+  }
+
   function status(): Status {
     const facts = [...processes.values()]
-    const upstreams = surroundings.upstreams()
-    const redis = facts.flatMap((one) => one.redis ?? [])
     // Where they differ, what an operator has to know.
     const reloads = facts.flatMap((one) => one.reload ?? [])
     return {
@@ -228,10 +242,7 @@ export function createOverview(
       scope: surroundings.scope(),
       workers: facts.length,
       enforcement: facts.some((one) => one.enforcement === 'report') ? 'report' : 'enforce',
-      draining,
-      ready: !draining && upstreams.every(({ up }) => up === true),
-      upstreams,
-      redis: redis.find(({ up }) => !up) ?? redis[0] ?? null,
+      ...readiness(),
       reload: reloads.find(({ ok }) => !ok) ?? reloads[0] ?? null,
       warnings: [...new Set(facts.flatMap((one) => one.warnings))],
       certificate: facts[0]?.certificate ?? null,
@@ -241,22 +252,18 @@ export function createOverview(
 
   function contactCenters(): ContactCenterStatus[] {
     const all = [...processes.values()].flatMap((facts) => facts.contactCenters)
-    const names = [...new Set(all.map(({ name }) => name))]
-    return names.flatMap((wanted) => {
-      const same = all.filter(({ name }) => name === wanted)
+    return [...Map.groupBy(all, ({ name }) => name).values()].flatMap((same) => {
       const [first] = same
       if (first === undefined) return []
-      const keys = same.flatMap((one) => one.keys)
+      const keys = Map.groupBy(
+        same.flatMap((one) => one.keys),
+        ({ label }) => label,
+      )
       const jwks = same.flatMap((one) => one.jwks ?? [])
       return {
         ...first,
         jwks: jwks.find(({ up }) => !up) ?? jwks[0] ?? null,
-        keys: first.keys.map((key) =>
-          together(
-            keys.filter(({ label }) => label === key.label),
-            key,
-          ),
-        ),
+        keys: first.keys.map((key) => together(keys.get(key.label) ?? [key], key)),
       }
     })
   }

@@ -96,8 +96,10 @@ t.test('whether new requests should be sent here', async (t) => {
   }
   t.same(await ready(), [200, { status: 'ready' }], 'whatever the workspace answers, it is there')
   redis = { up: true, since: 1 }
+  await overview.status()
   t.same(await ready(), [200, { status: 'ready' }], 'with Redis')
   redis = { up: false, since: 1 }
+  await overview.status()
   t.same(await ready(), [200, { status: 'degraded', redis: 'unreachable' }], 'without Redis')
   const isUp = async (wanted: boolean): Promise<void> => {
     while (health.states().some(({ up }) => up !== wanted)) {
@@ -126,6 +128,22 @@ t.test('whether new requests should be sent here', async (t) => {
     ],
   )
   t.equal(told.length, 4, 'changes are logged, and no more')
+})
+
+t.test('who asks without a token has nobody asked', async (t) => {
+  let reports = 0
+  const { origin, overview } = await startAdmin(t, {
+    facts: () => {
+      reports += 1
+      return facts
+    },
+  })
+  // Its own timer asks once a second.
+  overview.close()
+  await overview.status()
+  t.equal(reports, 1)
+  for (const path of ['/readyz', '/readyz', '/healthz']) await ask(origin, path)
+  t.equal(reports, 1)
 })
 
 t.test('the first answer of readiness waits for the first probe', async (t) => {

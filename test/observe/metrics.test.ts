@@ -282,3 +282,32 @@ t.test('several processes are one', async (t) => {
   t.match(await overview.sessions('', 10), { sessions: [{ sockets: 1 }] })
   t.match(await overview.status(), { workers: 1 })
 })
+
+t.test('keys that are gone leave no series, however often an issuer renames them', async (t) => {
+  let round = 0
+  const [center] = facts.contactCenters
+  if (center === undefined) throw new Error('no contact center')
+  const keys = () => [
+    { id: `secret ${round}`, label: '1', kind: 'secret' } as const,
+    { id: `${round}`, label: `kid ${round}`, kind: 'public key' } as const,
+  ]
+  const observations = createObservations(() => ({
+    ...facts,
+    contactCenters: [{ ...center, keys: keys() }],
+  }))
+  for (round = 1; round <= 100; round += 1) {
+    for (const key of keys()) observations.tokenVerified('acme', key)
+    await observations.report(round % 2 === 0)
+  }
+  // A connection of before, whose key has left.
+  observations.tokenVerified('acme', { id: '7', label: 'kid 7' })
+  const { metrics: told } = await observations.report(true)
+  const values = told?.find(({ name }) => name === metrics.tokensVerified.name)?.values ?? []
+  t.strictSame(
+    values.map(({ labels, value }) => [labels['key'], value]),
+    [
+      ['1', 100],
+      ['kid 101', 0],
+    ],
+  )
+})

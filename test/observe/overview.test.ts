@@ -195,3 +195,28 @@ t.test('sessions of all processes are bounded, and end', (t) => {
   t.equal(sessions.list('', 1, 0).total, 0, 'what has ended is forgotten')
   t.end()
 })
+
+t.test(
+  'a thousand contact centers are put together by their names, each looked at a few times',
+  async (t) => {
+    const { overview } = startTwo(t, 60_000)
+    const { facts: one, ...report } = await createObservations(() => facts).report(false)
+    const [first] = one.contactCenters
+    if (first === undefined) throw new Error('no contact center')
+    let reads = 0
+    const contactCenters = Array.from({ length: 1000 }, (_, i) => ({
+      ...first,
+      get name() {
+        reads += 1
+        return `cc${i}`
+      },
+    }))
+    for (const process of ['three', 'four']) {
+      overview.take(process, { ...report, facts: { ...one, contactCenters } })
+    }
+    const status = await overview.status()
+    t.equal(status.contactCenters.length, 1001)
+    t.equal(status.contactCenters[999]?.name, 'cc999')
+    t.ok(reads <= 10_000, `${reads} reads of names`)
+  },
+)
