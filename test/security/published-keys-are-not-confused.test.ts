@@ -218,5 +218,13 @@ t.test('who publishes a copy of another’s key has nothing of it', async (t) =>
     t.equal(answer.status, status, name)
     const line = await auditOf(stage, answer.headers['x-request-id'])
     t.equal(line['contactCenter'] ?? null, contactCenter, name)
+    const isByFile = centers.includes(file)
+    const isByAddress = !centers.some((one) => one.name === 'thief')
+    const told = stage.lines.filter(({ event, state }) => event === 'jwks' && state === 'shared')
+    t.same(
+      told.map((one) => one['contactCenter']),
+      isByAddress ? [] : isByFile ? ['thief'] : ['thief', 'victim'],
+      `${name}: the log says whose`,
+    )
   }
 })

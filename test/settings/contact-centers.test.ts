@@ -209,6 +209,10 @@ t.test('what leaves open who signed a token is refused, and what is incomplete',
       `3:15 contactCenters[1].keys of "y" has what "x" has too: ${untold}`,
     ],
     [
+      ['name: x, keys: [{file: p256.pem}]', 'name: y, keys: [{file: compressed.pem}]'],
+      `3:15 contactCenters[1].keys of "y" has what "x" has too: ${untold}`,
+    ],
+    [
       ['name: x, keys: {jwks: "https://a.example"}', 'name: y, keys: {jwks: "https://a.example/"}'],
       `3:15 contactCenters[1].keys of "y" has what "x" has too: ${untold}`,
     ],

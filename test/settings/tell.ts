@@ -12,6 +12,18 @@ const pem = (key: KeyObject): string => {
   const type = key.type === 'private' ? 'pkcs8' : 'spki'
   return key.export({ type, format: 'pem' }).toString()
 }
+/** The same key with its point compressed (SEC 1 §2.3.3). */
+function compressed(key: KeyObject): string {
+  const { x = '', y = '' } = key.export({ format: 'jwk' })
+  const sign = (Buffer.from(y, 'base64url').at(-1) ?? 0) % 2
+  const head = '3039301306072a8648ce3d020106082a8648ce3d030107032200'
+  const der = Buffer.from(
+    `${head}0${2 + sign}${Buffer.from(x, 'base64url').toString('hex')}`,
+    'hex',
+  )
+  return `-----BEGIN PUBLIC KEY-----\n${der.toString('base64')}\n-----END PUBLIC KEY-----\n`
+}
+
 const pair = {
   rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }),
   small: generateKeyPairSync('rsa', { modulusLength: 1024 }),
@@ -30,6 +42,7 @@ export const files: Readonly<Record<string, string>> = {
   'conf/blank': '\n',
   'conf/rsa.pem': pem(pair.rsa.publicKey),
   'conf/p256.pem': pem(pair.p256.publicKey),
+  'conf/compressed.pem': compressed(pair.p256.publicKey),
   'conf/ed25519.pem': pem(pair.ed25519.publicKey),
   'conf/both.pem': pem(pair.p256.publicKey) + pem(pair.rsa.publicKey),
   'conf/small.pem': pem(pair.small.publicKey),
