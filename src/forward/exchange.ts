@@ -28,7 +28,7 @@ import { RequestBody } from './request-body.ts'
 import { requestHeaders, withoutHeader } from './request-headers.ts'
 import { type Framing, type Headers, responseHeaders } from './response-headers.ts'
 import { asRewritten, forReadableAnswer, kindOf, type Reader, type Rewriter } from './rewrite.ts'
-import { ChannelReader, isReadablePoll, type Problem, type ReportEvent } from './socket-io.ts'
+import { ChannelReader, isReadablePoll, type Problem, type ReportForeign } from './socket-io.ts'
 import { hostFor, type Upstream } from './upstream.ts'
 import { WholeAnswer } from './whole-answer.ts'
 
@@ -219,12 +219,12 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.refuse(grant.allow ? 'body-too-large' : grant.reason)
       return
     }
-    if (isSocketIo(grant.path) && !this.#enterChannel(grant)) {
-      if (!grant.reports) {
-        this.refuse('session-mismatch')
+    if (isSocketIo(grant.path)) {
+      const problem = this.#enterChannel(grant)
+      if (problem !== null) {
+        this.#refuseChannel(problem)
         return
       }
-      this.#reported.problem ??= 'unreadable-event'
     }
     const { origin } = hostFor(upstream, grant.path)
     const { method = '', rawHeaders } = this.#request
@@ -410,34 +410,47 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#patience = this.#endless ? Number.POSITIVE_INFINITY : Date.now() + wait
   }
 
-  /** Whether the request may speak on Copilot's channel: readably, and for the channel's own session. */
-  #enterChannel(grant: Grant): boolean {
-    const { query } = grant
-    if (this.#upgrade === null && !isReadablePoll(query, this.#body.exists)) return false
+  /** Why the request may not speak on Copilot's channel: unreadably, or for another session; null where it may. */
+  #enterChannel({ query, reports, subject }: Grant): Problem | null {
+    if (this.#upgrade === null && !isReadablePoll(query, this.#body.exists)) {
+      return 'unreadable-event'
+    }
     const channel = this.#carrier.channels.of(query, this.lease, this.#start)
-    if (channel === null || !channel.enter(this.lease)) return false
-    const report = grant.reports ? this.#reportEvent(grant) : null
+    if (channel === null) return 'unreadable-event'
+    const { session } = channel
+    if (!channel.enter(this.lease)) {
+      if (!reports || session === null) return 'foreign-event'
+      // To poll another session's channel is to speak for it.
+      const named = [{ ...session, URLToken: null }]
+      const problem = this.#reportForeign(session.contactCenter)(named)
+      if (problem !== null) return problem
+    }
+    const report = reports ? this.#reportForeign(subject.contactCenter) : null
     this.#channel = new ChannelReader(channel, this.lease, this.#carrier.apiToken, report)
-    return true
+    return null
   }
 
-  /** Notes what should not pass, and lets it, unless it names a session that was revoked. */
-  #reportEvent({ subject: { contactCenter } }: Grant): ReportEvent {
+  #reportForeign(contactCenter: string | null): ReportForeign {
     const { isRevoked, claimedBy } = this.#carrier
     const { lease } = this
     const reported = this.#reported
     // Outlives the exchange, and its gateway, with a socket.
-    return (problem, named) => {
+    return (named) => {
       const now = Date.now()
-      for (const ids of named.length > 0 ? named : [nameless]) {
+      for (const ids of named) {
         const claimed = claimedBy(contactCenter, ids, now)
-        if (claimed === null) return problem
+        if (claimed === null) return 'foreign-event'
         if (claimed.some((session) => isRevoked(session, now))) return 'revoked-session'
         for (const session of claimed) lease.claim(session)
       }
-      reported.problem ??= problem
+      reported.problem = 'foreign-event'
       return null
     }
+  }
+
+  #refuseChannel(problem: Problem): void {
+    this.#error = problem
+    this.refuse(problem === 'revoked-session' ? 'session-revoked' : 'session-mismatch')
   }
 
   #send(sent: Sent): void {
@@ -449,14 +462,11 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   #sendPoll(bytes: Buffer, options: Sent): void {
     if (this.#finished) return
-    const encoded = this.#request.headers['content-encoding'] !== undefined
-    const verdict = encoded ? this.#channel?.readEncoded() : this.#channel?.readPoll(bytes)
-    if (verdict?.pass) {
-      this.#send({ ...options, body: verdict.rewritten ?? bytes })
-    } else {
-      this.#error = verdict?.problem ?? 'unreadable-event'
-      this.refuse(verdict?.problem === 'revoked-session' ? 'session-revoked' : 'session-mismatch')
-    }
+    // What a server makes of an encoding, be it `identity`, can't be told.
+    const isEncoded = this.#request.headers['content-encoding'] !== undefined
+    const verdict = isEncoded ? undefined : this.#channel?.readPoll(bytes)
+    if (verdict?.pass) this.#send({ ...options, body: verdict.rewritten ?? bytes })
+    else this.#refuseChannel(verdict?.problem ?? 'unreadable-event')
   }
 
   #write(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -671,8 +681,6 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     )
   }
 }
-
-const nameless: Named = { userId: null, sessionId: null, URLToken: null }
 
 function leaseOf(decision: Decision): Lease {
   const lease = new Lease(decision.allow ? decision.sessions : [])

@@ -10,8 +10,8 @@ export type Verdict =
 
 export type Problem = 'unreadable-event' | 'foreign-event' | 'revoked-session'
 
-/** Told of what would not pass, and whom it names, where it does: null, or why it must not all the same. */
-export type ReportEvent = (problem: Problem, named: readonly Named[]) => Problem | null
+/** Told whom a foreign event names, where that is only reported: null, or why it must not pass all the same. */
+export type ReportForeign = (named: readonly Named[]) => Problem | null
 
 /** The word that stands in the browser where the backend's API token would. */
 export const standIn = 'copilot-gateway'
@@ -34,10 +34,15 @@ export class ChannelReader {
   readonly #channel: Channel
   readonly #lease: Lease
   readonly #apiToken: string | null
-  readonly #report: ReportEvent | null
+  readonly #report: ReportForeign | null
 
-  /** `report`: null where what should not pass does not. */
-  constructor(channel: Channel, lease: Lease, apiToken: string | null, report: ReportEvent | null) {
+  /** `report`: null where foreign events do not pass; what can't be read never does. */
+  constructor(
+    channel: Channel,
+    lease: Lease,
+    apiToken: string | null,
+    report: ReportForeign | null,
+  ) {
     this.#channel = channel
     this.#lease = lease
     this.#apiToken = apiToken
@@ -51,19 +56,19 @@ export class ChannelReader {
 
   /** A binary WebSocket message: an attachment, whose bytes name nothing. */
   readBinary(): Verdict {
-    if (this.#channel.attachments === 0) return this.#orReport(unreadable)
+    if (this.#channel.attachments === 0) return unreadable
     this.#channel.attachments -= 1
     return passed
   }
 
   /** A text WebSocket message: one packet. */
   readText(payload: Buffer): Verdict {
-    return isUtf8(payload) ? this.#readPacket(payload.toString()) : this.#orReport(unreadable)
+    return isUtf8(payload) ? this.#readPacket(payload.toString()) : unreadable
   }
 
   /** The body of a poll: packets with a record separator between them. */
   readPoll(body: Buffer): Verdict {
-    if (!isUtf8(body)) return this.#orReport(unreadable)
+    if (!isUtf8(body)) return unreadable
     let rewritten = false
     const packets: string[] = []
     for (const packet of body.toString().split('\x1e')) {
@@ -75,19 +80,13 @@ export class ChannelReader {
     return rewritten ? { pass: true, rewritten: packets.join('\x1e') } : passed
   }
 
-  /** The body of a poll under some Content-Encoding, which a server may or may not know. */
-  readEncoded(): Verdict {
-    return this.#orReport(unreadable)
-  }
-
   /** An engine.io packet. What pings, closes and upgrades may say besides, another parser could read. */
   #readPacket(packet: string): Verdict {
     try {
-      const verdict = this.#readReadable(packet)
-      return verdict === unreadable ? this.#orReport(unreadable) : verdict
+      return this.#readReadable(packet)
     } catch {
       // What is nested deeper than the stack, for one.
-      return this.#orReport(unreadable)
+      return unreadable
     }
   }
 
@@ -166,33 +165,21 @@ export class ChannelReader {
     return verdict
   }
 
-  #orReport(verdict: Verdict, named: readonly Named[] = []): Verdict {
-    if (verdict.pass || this.#report === null) return verdict
-    const problem = this.#report(verdict.problem, named)
-    return problem === null ? passed : { pass: false, problem }
-  }
-
-  #match(values: readonly unknown[], json: string, depth: number): Verdict {
-    const verdict = this.#compare(values, json, depth)
-    if (verdict.pass || this.#report === null) return verdict
-    const named = values.filter(isObject).map(namedBy)
-    return this.#orReport(
-      verdict,
-      named.filter((one) => one !== null),
-    )
-  }
-
   /** `depth` is that of the values in their JSON text. */
-  #compare(values: readonly unknown[], json: string, depth: number): Verdict {
-    let naming = 0
+  #match(values: readonly unknown[], json: string, depth: number): Verdict {
+    const all: Named[] = []
     for (const value of values) {
       if (!isObject(value) || isNameless(value)) continue
-      naming += 1
-      if (naming > mostNaming) return unreadable
-      // Parsers differ in which of two they keep.
-      if (naming === 1 && hasRepeatedId(json, depth)) return foreign
       const named = namedBy(value)
-      if (named === null || !this.#lease.narrow(named)) return foreign
+      if (named === null || all.length === mostNaming) return unreadable
+      all.push(named)
+    }
+    // Parsers differ in which of two they keep.
+    if (all.length > 0 && hasRepeatedId(json, depth)) return unreadable
+    if (!all.every((named) => this.#lease.narrow(named))) {
+      if (this.#report === null) return foreign
+      const problem = this.#report(all)
+      return problem === null ? passed : { pass: false, problem }
     }
     this.#channel.settle(this.#lease)
     return passed

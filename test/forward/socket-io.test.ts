@@ -75,6 +75,29 @@ t.test('another session’s event is refused', (t) => {
     ['in a later argument', event('x', ids, { userId: 'agent-8' })],
     ['in an earlier one', event('x', { userId: 'agent-8' }, ids)],
     ['in any event', event('sendPostbackAction', { userId: 'agent-8', action: 'a' })],
+    ['empty', event('x', { userId: '' })],
+    ['of another case', event('x', { userId: 'Agent-7' })],
+    ['with a space', event('x', { userId: 'agent-7 ' })],
+    ['of another normal form', event('x', { userId: 'ａgent-7' })],
+    ['in a namespace', event('join', { userId: 'agent-8' }).replace('42', '42/admin,')],
+    ['with an ack', event('join', { userId: 'agent-8' }).replace('42', '421')],
+    ['in an ack', `431${json([{ userId: 'agent-8' }])}`],
+    [
+      'with an attachment',
+      `451-${json(['x', { userId: 'agent-8', a: { _placeholder: true, num: 0 } }])}`,
+    ],
+    ['in an ack with an attachment', `461-1${json([{ userId: 'agent-8' }])}`],
+    ['in connect', `40${json({ token: 't', userId: 'agent-8' })}`],
+    ['in connect to a namespace', `40/admin,${json({ userId: 'agent-8' })}`],
+  ]
+  for (const [name, text] of rows) t.same(read(text), foreign, name)
+  t.end()
+})
+
+t.test('what can’t be read is refused', (t) => {
+  const rows: readonly (readonly [string, string | Buffer])[] = [
+    ['nothing', ''],
+    ['an unknown packet', '7'],
     ['a key given twice, his own last', '42["x",{"userId":"agent-8","userId":"agent-7"}]'],
     ['a key given twice, his own first', '42["x",{"userId":"agent-7","userId":"agent-8"}]'],
     ['a key given twice, alike', '42["x",{"userId":"agent-7","userId":"agent-7"}]'],
@@ -90,30 +113,7 @@ t.test('another session’s event is refused', (t) => {
     ['a number', event('x', { userId: 7 })],
     ['null', event('x', { userId: null })],
     ['an object', event('x', { userId: { toString: 'agent-7' } })],
-    ['empty', event('x', { userId: '' })],
-    ['of another case', event('x', { userId: 'Agent-7' })],
-    ['with a space', event('x', { userId: 'agent-7 ' })],
-    ['of another normal form', event('x', { userId: 'ａgent-7' })],
-    ['in a namespace', event('join', { userId: 'agent-8' }).replace('42', '42/admin,')],
-    ['with an ack', event('join', { userId: 'agent-8' }).replace('42', '421')],
-    ['in an ack', `431${json([{ userId: 'agent-8' }])}`],
-    [
-      'with an attachment',
-      `451-${json(['x', { userId: 'agent-8', a: { _placeholder: true, num: 0 } }])}`,
-    ],
-    ['in an ack with an attachment', `461-1${json([{ userId: 'agent-8' }])}`],
-    ['in connect', `40${json({ token: 't', userId: 'agent-8' })}`],
-    ['in connect to a namespace', `40/admin,${json({ userId: 'agent-8' })}`],
     ['in connect, twice', '40{"userId":"agent-7","userId":"agent-7"}'],
-  ]
-  for (const [name, text] of rows) t.same(read(text), foreign, name)
-  t.end()
-})
-
-t.test('what can’t be read is refused', (t) => {
-  const rows: readonly (readonly [string, string | Buffer])[] = [
-    ['nothing', ''],
-    ['an unknown packet', '7'],
     ['open, which is the server’s', '0{"sid":"x"}'],
     ['text of no packet', 'hello'],
     ['a message of nothing', '4'],

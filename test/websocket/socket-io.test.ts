@@ -3,7 +3,9 @@ import { createServer } from 'node:http'
 import { Server } from 'socket.io'
 import { io, type Socket } from 'socket.io-client'
 import t, { type Test } from 'tap'
+import type { ContactCenter } from '../../src/settings/config.ts'
 import {
+  contactCenters,
   ids,
   inAnHour,
   jwt,
@@ -136,6 +138,36 @@ t.test('who has no session gets no channel, and the backend hears nothing', asyn
   t.same(backend.seen, [])
 })
 
+t.test('where that is only reported, who has no session speaks as ever', async (t) => {
+  const { backend, gateway } = await startAll(t, { enforcement: 'report' })
+  gateway.revoke({ contactCenter: null, userId: 'agent-8', sessionId: 'ended' })
+  for (const [way, transports] of ways) {
+    const before = gateway.lines.length
+    // What is no browser sends no Origin.
+    const socket = io(gateway.origin, {
+      transports: [...transports],
+      reconnection: false,
+      forceNew: true,
+    })
+    t.teardown(() => socket.disconnect())
+    await connected(socket, transports)
+    t.equal(socket.io.engine.transport.name, transports.at(-1), way)
+    for (const named of [ids, { ...ids, sessionId: 'session-2' }, { URLToken: ids.URLToken }]) {
+      t.same(await socket.emitWithAck('join', named), [named], `${way}: of whomever`)
+    }
+    const [bytes] = await socket.emitWithAck('echo', Buffer.from([0, 255, 1]))
+    t.same([...Buffer.from(bytes)], [0, 255, 1], `${way}: and in binary`)
+    const closed = new Promise((resolve) => {
+      for (const one of backend.server.sockets.sockets.values()) one.on('disconnect', resolve)
+    })
+    socket.disconnect()
+    await closed
+    const lines = gateway.lines.slice(before).filter(({ decision }) => decision !== undefined)
+    t.ok(lines.length > 0, `${way}: and is reported`)
+    for (const line of lines) t.match(line, { decision: 'allow', reason: 'token-missing' }, way)
+  }
+})
+
 t.test('a foreign page’s client that tells less gets no further than a poll', async (t) => {
   const { backend, gateway } = await startAll(t)
   const headers = {
@@ -173,12 +205,12 @@ function linkOf(sessionId: string): string {
 
 async function startAll(
   t: Test,
+  center: Partial<ContactCenter> = {},
 ): Promise<{ readonly page: Upstream; readonly backend: Backend; readonly gateway: Stage }> {
   const page = await startUpstream(t)
   const backend = await startBackend(t)
-  const gateway = await startGateway(t, page.origin, {
-    COPILOT_API_URL: `http://127.0.0.1:${backend.port}`,
-  })
+  const env = { COPILOT_API_URL: `http://127.0.0.1:${backend.port}` }
+  const gateway = await startGateway(t, page.origin, env, { configure: contactCenters(center) })
   return { page, backend, gateway }
 }
 
