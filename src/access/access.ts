@@ -237,7 +237,11 @@ function orReport(parts: Parts, decision: Decision): Decision {
   const claimed = claimedBy(gate, subject.contactCenter, query, now)
   if (claimed === null) return decision
   // Whoever was shut out does not come back by leaving the proof away.
-  const also = claimed.map(({ contactCenter }) => unproven(contactCenter, subject, now))
+  const ids = {
+    userId: subject.userId ?? query.userId,
+    sessionId: subject.sessionId ?? query.sessionId,
+  }
+  const also = claimed.map(({ contactCenter }) => unproven(contactCenter, ids, now))
   if ([...claimed, ...also].some((session) => gate.isRevoked(session, now))) {
     return { ...decision, reason: 'session-revoked' }
   }

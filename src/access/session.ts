@@ -11,6 +11,7 @@ export interface Session {
   readonly keyId: string
   /** A name; '' where nothing tells it, of what is unproven. */
   readonly contactCenter: string
+  /** '' for whatever what is unproven does not name; so is `sessionId`. */
   readonly userId: string
   readonly sessionId: string
   /** The URLToken is kept as a hash: twenty cookies have to fit what a proxy in front accepts. */

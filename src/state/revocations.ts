@@ -62,8 +62,9 @@ export function createRevocations(): KnownRevocations {
     },
     has(session, now) {
       if (known.size === 0) return false
+      const { contactCenter, userId, sessionId } = session
       const found =
-        session.contactCenter === ''
+        contactCenter === '' || (userId === '') !== (sessionId === '')
           ? [...known.values()].filter((revocation) => isRevokedBy(revocation, session))
           : namesOf(session).flatMap((name) => known.get(name) ?? [])
       return found.some(({ before, until }) => session.start < before && now < until)
@@ -71,13 +72,19 @@ export function createRevocations(): KnownRevocations {
   }
 }
 
-/** Whether a revocation is of this session; of one that may be of any contact center, whichever's it is. */
+/**
+ * Whether a revocation is of this session, or may be: who is shut out does not come back by leaving
+ * away the contact center, or one of the two ids. What names neither speaks for nobody.
+ */
 export function isRevokedBy(revocation: Revocation, session: Session): boolean {
-  const { contactCenter, userId, sessionId } = revocation
+  const isNameless = session.userId === '' && session.sessionId === ''
+  const isOf = (revoked: string | null, own: string): boolean =>
+    revoked === null || revoked === own || (own === '' && !isNameless)
   return (
-    (contactCenter === null || ['', contactCenter].includes(session.contactCenter)) &&
-    (userId === null || userId === session.userId) &&
-    (sessionId === null || sessionId === session.sessionId) &&
+    (revocation.contactCenter === null ||
+      ['', revocation.contactCenter].includes(session.contactCenter)) &&
+    isOf(revocation.userId, session.userId) &&
+    isOf(revocation.sessionId, session.sessionId) &&
     session.start < revocation.before
   )
 }

@@ -237,6 +237,46 @@ t.test('who was shut out does not come back without proof', async (t) => {
   }
 })
 
+t.test('nor by leaving away the id that was shut out', (t) => {
+  const { userId, sessionId, URLToken } = ids
+  const another = '&sessionId=session-2'
+  const cookie = ['a', 'b']
+    .map((id) => {
+      const target = linkOf(token({ sessionId: id }), { sessionId: id })
+      return granted(t, ask({ target }, report), 'a link')?.setCookies[0]?.split(';')[0]
+    })
+    .join('; ')
+  const cookies = { cookie, fetchSite: 'same-origin', fetchMode: 'cors' }
+  type Asked = readonly [allow: boolean, query: string, extra?: Partial<AccessRequest>]
+  const rows: readonly (readonly [Partial<Revoked>, readonly Asked[]])[] = [
+    [{ userId }, [[false, `sessionId=${sessionId}`]]],
+    [{ sessionId }, [[false, `userId=${userId}`]]],
+    [{ userId, sessionId: 'x' }, [[true, `sessionId=${sessionId}`]]],
+    [{ sessionId: 'x' }, [[false, `auth=${token({ sessionId: undefined })}&userId=${userId}`]]],
+    // What the proof leaves open, the query says.
+    [{ sessionId: 'x' }, [[true, `userId=${userId}${another}`, cookies]]],
+    [{ userId }, [[false, `userId=agent-8${another}`, cookies]]],
+    [{ sessionId: 'x' }, [[false, 'userId=agent-8', cookies]]],
+    [
+      { userId },
+      [
+        [true, ''],
+        [true, `userId=agent-8${another}`],
+      ],
+    ],
+    [{}, [[false, '']]],
+  ]
+  for (const [revoked, requests] of rows) {
+    for (const [allow, query, extra = {}] of requests) {
+      const target = `/?URLToken=${URLToken}&${query}`
+      const decision = ask({ target, ...extra }, revoking(report, revoked))
+      const name = `${JSON.stringify(revoked)}: ${query.slice(0, 40)}`
+      t.match(decision, allow ? { allow } : { allow, reason: 'session-revoked' }, name)
+    }
+  }
+  t.end()
+})
+
 const reporting: Partial<ContactCenter> = {
   name: 'reporting',
   secrets: [Buffer.from('r'.repeat(32))],

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { openSession, type Session } from '../../src/access/session.ts'
+import { openSession, type Session, unproven } from '../../src/access/session.ts'
 import { createRevocations, isRevokedBy, type Revoked } from '../../src/state/revocations.ts'
 import { createGate, ids } from '../stage.ts'
 import { stopClock } from '../websocket/peer.ts'
@@ -42,6 +42,68 @@ t.test('a revocation ends the sessions that it names', (t) => {
     t.equal(revocations.has(session(), Date.now()), expected, name)
     t.equal(isRevokedBy(revocation, session()), expected, name)
     t.equal(revocations.has(session(), Date.now() + hour), false, `${name}, until it is forgotten`)
+  }
+  t.end()
+})
+
+t.test('what is claimed without proof may be of whomever it leaves open', (t) => {
+  type Claim = readonly [userId: string | null, sessionId: string | null]
+  const rows: readonly (readonly [string, Partial<Revoked>, readonly Claim[], boolean])[] = [
+    [
+      'a user',
+      { userId },
+      [
+        [userId, null],
+        [null, sessionId],
+        [userId, 'x'],
+      ],
+      true,
+    ],
+    [
+      'a session',
+      { sessionId },
+      [
+        [userId, null],
+        [null, sessionId],
+        ['x', sessionId],
+      ],
+      true,
+    ],
+    [
+      'both',
+      { userId, sessionId },
+      [
+        [userId, null],
+        [null, sessionId],
+      ],
+      true,
+    ],
+    [
+      'both, and another',
+      { userId, sessionId },
+      [
+        ['x', null],
+        [null, 'x'],
+        ['x', sessionId],
+      ],
+      false,
+    ],
+    ['a contact center', { contactCenter: 'default' }, [[null, null]], true],
+    ['nobody’s', { userId }, [[null, null]], false],
+    ['nobody’s session', { sessionId }, [[null, null]], false],
+    ['another contact center’s', { contactCenter: 'sales', userId }, [[null, sessionId]], false],
+  ]
+  for (const [name, changes, claims, expected] of rows) {
+    const before = Number.POSITIVE_INFINITY
+    const revocation = { ...nobody, ...changes, before, until: Date.now() + hour }
+    const revocations = createRevocations()
+    revocations.add(revocation)
+    for (const [userId, sessionId] of claims) {
+      const session = unproven('default', { userId, sessionId }, Date.now())
+      const what = `${name}: ${userId}, ${sessionId}`
+      t.equal(revocations.has(session, Date.now()), expected, what)
+      t.equal(isRevokedBy(revocation, session), expected, what)
+    }
   }
   t.end()
 })

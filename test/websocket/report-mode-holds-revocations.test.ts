@@ -161,11 +161,28 @@ t.test('who was shut out gets no socket, and none speaks for them', async (t) =>
   for (const line of closes) t.match(line, { ended: 'session-revoked', code: 1008 })
 })
 
+t.test('nobody speaks for them by leaving away the id that was shut out', async (t) => {
+  const { gateway, pair } = await startSockets(t, env, { configure: report })
+  gateway.revoke({ contactCenter: null, userId: 'agent-8', sessionId: null })
+  for (const target of [channel, unproven, proven]) {
+    const one = await pair(target)
+    const events = [join({ URLToken: 'x' }), join({ userId: 'agent-9', sessionId: 'session-9' })]
+    for (const event of events) one.client.socket.write(masked(event))
+    t.same(
+      await heard(one, 2),
+      events.map((event) => `text ${event}`),
+    )
+    one.client.socket.write(masked(join({ sessionId: 'session-8' })))
+    t.same(await ends(one), ['close 1008 session-revoked'])
+  }
+})
+
 t.test('an open socket ends with what it claims', async (t) => {
   const rows: readonly (readonly [string, string, string | null])[] = [
     ['in its query', `${channel}&sessionId=ended`, null],
     ['in an event', channel, join({ sessionId: 'ended' })],
     ['in an event beside a proof', proven, join({ sessionId: 'ended' })],
+    ['in an event of a user of whom it may be', channel, join({ userId: 'agent-8' })],
   ]
   for (const [name, target, event] of rows) {
     for (const contactCenter of [null, 'default']) {
