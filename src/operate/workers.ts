@@ -10,7 +10,7 @@ import type { Loaded } from './reload.ts'
 /** How long a report is waited for, in ms. */
 const reportTimeout = 1000
 /** How long a reload is waited for, in ms; a worker that takes longer hangs. */
-const reloadTimeout = 10_000
+const reloadTimeout = 30_000
 /** Before a worker that ended is replaced, in ms: one that can't start must not keep a core busy. */
 const pause = 1000
 /** Beyond DRAIN_TIMEOUT, before a worker that is still there is killed, in ms. */
