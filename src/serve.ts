@@ -80,7 +80,9 @@ export async function serve(
   /** The longest that any session of this process may last. */
   let longest = config.sessions.maxAge
   const open = new OpenExchanges()
-  const state = await createState(config, log)
+  const { redisUrl, contactCenters } = config
+  const oneTimeTokens = contactCenters.some((one) => one.oneTimeTokens)
+  const state = await createState({ redisUrl, oneTimeTokens }, log)
   const observations = createObservations(facts)
   state.onRevoked((revocation) => {
     open.revoke((session) => isRevokedBy(revocation, session))

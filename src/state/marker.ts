@@ -25,7 +25,10 @@ export function createMarker(): Marker {
   return {
     async round(client, fresh, tell) {
       // A snapshot that a server starts from has a marker, and not what was used after it.
-      if (fresh) run = /^run_id:(\w+)/m.exec(await client.info('server'))?.[1] ?? ''
+      const info = fresh ? await client.info('server') : ''
+      if (fresh) run = /^run_id:(\w+)/m.exec(info)?.[1] ?? ''
+      // Who was connected before would have made one by now: nobody was, for as long as it runs.
+      const uptime = Number(/^uptime_in_seconds:(\d+)/m.exec(info)?.[1] ?? 0) * 1000
       let marker = await client.get(key)
       if (!fresh && marker === known) return
       const [seconds, microseconds] = await client.time()
@@ -33,7 +36,7 @@ export function createMarker(): Marker {
       const [ofRun, made = ''] = marker?.split(' ') ?? []
       let since = Number.parseFloat(made)
       if (ofRun !== run || Number.isNaN(since)) {
-        since = now
+        since = now - uptime
         marker = `${run} ${since}`
         await client.set(key, marker)
       }

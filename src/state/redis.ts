@@ -30,7 +30,7 @@ const times = {
   /** A server that answers nothing for so long is given up, and connected to anew. */
   silence: 2000,
   /** A replica waits between half of this and all of it, so that not all come back at once. */
-  longestBackoff: 5000,
+  longestBackoff: 2000,
   lastRound: 500,
 } as const
 

@@ -23,12 +23,18 @@ export interface State {
   readonly close: () => Promise<void>
 }
 
+interface StateSettings {
+  readonly redisUrl: string | null
+  /** Whether a token may open one session only: then a start waits until Redis can tell. */
+  readonly oneTimeTokens?: boolean
+}
+
 /**
  * Keeps state in memory and, with a Redis URL, shares it. Resolves once all that was revoked before is
  * known, or Redis is known to be away: who served any earlier would let in what was revoked.
  */
 export async function createState(
-  { redisUrl }: { readonly redisUrl: string | null },
+  { redisUrl, oneTimeTokens = false }: StateSettings,
   log: Logger,
 ): Promise<State> {
   const known = createRevocations()
@@ -51,6 +57,7 @@ export async function createState(
   const carrier: Carrier | null = redis === null ? null : stream
   const share = redis === null ? null : shareRefusals(redis)
   await redis?.known
+  if (oneTimeTokens) await usedTokens.trusted()
 
   return {
     revocations: {

@@ -1,3 +1,4 @@
+import { setTimeout as after } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { createMarker, type Marker } from './marker.ts'
 import { prefix, type RedisConnection, type Round } from './redis.ts'
@@ -13,6 +14,8 @@ export interface UsedTokens {
 export type Use = 'first' | 'used' | 'unreachable'
 
 interface KnownUsedTokens extends UsedTokens {
+  /** Resolves once what Redis says of tokens counts, or it is away. */
+  readonly trusted: () => Promise<void>
   /** Tells a server that may have lost it what was used here; until all have, no token passes. */
   readonly round: Round
 }
@@ -54,6 +57,10 @@ export function createUsedTokens(redis: () => RedisConnection | null): KnownUsed
       const use = connection === null ? 'first' : await claim(connection, marker, id, until)
       if (use === 'first') known.set(id, until)
       return use
+    },
+    async trusted() {
+      // Each turn ends, since a server that is away is not waited for.
+      while (redis()?.state().up && !marker.isOld()) await after(100)
     },
     round: (client, fresh) =>
       marker.round(client, fresh, async () => {
