@@ -12,7 +12,7 @@ const taken: Readonly<Record<string, readonly [string, Readonly<Record<string, s
     '/sessions/a%2Fb+c%20%C3%A4',
     { sessionId: 'a/b+c ä' },
   ],
-  'a session that looks like a query': ['/sessions/%3FuserId=1', { sessionId: '?userId=1' }],
+  'a session that looks like a query': ['/sessions/%3Fwho=1', { sessionId: '?who=1' }],
   'a long session': [`/sessions/${long}`, { sessionId: long }],
   'a session of a user': ['/sessions/1?userId=agent-7', { sessionId: '1', userId: 'agent-7' }],
   'a session of a user of one': [
