@@ -1,6 +1,13 @@
 import { hash as digest } from 'node:crypto'
 import type { Query } from './query.ts'
-import type { Claims, Codec, Key, Keyring, SessionKey } from './token.ts'
+import {
+  type Claims,
+  type Codec,
+  type Key,
+  type Keyring,
+  type SessionKey,
+  unverifiedHeader,
+} from './token.ts'
 
 /**
  * What a cookie or a `copilotSession` proves: that a token for these ids was let in, and until when
@@ -107,7 +114,7 @@ function read(
   codecOf: (key: SessionKey) => Codec,
   maxAge = Number.POSITIVE_INFINITY,
 ): Session | null {
-  const key = keyring.sessionKey(kidOf(value))
+  const key = keyring.sessionKey(unverifiedHeader(value)?.['kid'])
   const claims = key === null ? undefined : codecOf(key).verify(value)?.payload
   if (key === null || claims === undefined) return null
   const { u, s, t, i, e } = claims
@@ -117,16 +124,6 @@ function read(
   // It was signed when sessions may have lasted longer, and revocations last as long as they do now.
   const end = Math.min(e, i + maxAge)
   return { keyId, contactCenter, userId: u, sessionId: s, urlTokenHash: t, start: i, end }
-}
-
-/** Which key is said to have signed: whoever lies is found out by that very key. */
-function kidOf(value: string): unknown {
-  try {
-    const header = value.slice(0, value.indexOf('.'))
-    return Object(JSON.parse(Buffer.from(header, 'base64url').toString())).kid
-  } catch {
-    return undefined
-  }
 }
 
 /** The session that a token opens. `expires` is when the token itself ends; null: never. */

@@ -1,6 +1,7 @@
 import { hash as digest } from 'node:crypto'
 import type { ContactCenter } from '../settings/config.ts'
 import type { Query } from './query.ts'
+import { Remembered } from './remembered.ts'
 
 /** One shared secret or public key: it verifies a contact center's tokens. */
 export interface Key {
@@ -135,7 +136,7 @@ export function verifyToken(
   keyring: Keyring,
   now: number,
 ): Token {
-  const header = unverifiedHeader(token)
+  const header = compact.test(token) ? unverifiedHeader(token) : null
   const keys = keyring.candidates(header?.['kid'], urlToken)
   for (const key of keys) {
     const jwt = key.verifyToken(token)
@@ -183,15 +184,25 @@ function invalid(key: Key, claims: Claims | null, hint: TokenHint): Token {
   return { state: 'refused', reason: 'token-invalid', key, claims, hint }
 }
 
-/** What a token says of itself; null where it is no JWT. Nothing of it is believed, or repeated. */
-function unverifiedHeader(token: string): Readonly<Record<string, unknown>> | null {
-  if (!compact.test(token)) return null
+/**
+ * What a JWT says of itself; null where that can't be read. Nothing of it is believed, or repeated:
+ * whoever lies is found out by the key that it names.
+ */
+export function unverifiedHeader(token: string): Jwt['header'] | null {
+  const text = token.slice(0, token.indexOf('.'))
+  // Of one key they are all the same.
+  const known = headers.get(text)
+  if (known !== undefined) return known
   try {
-    return Object(JSON.parse(Buffer.from(token.split('.', 1)[0] ?? '', 'base64url').toString()))
+    const header = Object.freeze(Object(JSON.parse(Buffer.from(text, 'base64url').toString())))
+    if (text.length <= 256) headers.set(text, header)
+    return header
   } catch {
     return null
   }
 }
+
+const headers = new Remembered<Jwt['header']>(1000)
 
 /** Why no key verifies a token. */
 function forgeryHint(header: Jwt['header'] | null, keys: readonly Key[]): TokenHint {

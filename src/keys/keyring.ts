@@ -2,6 +2,7 @@ import { hash, hkdfSync, type KeyObject } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import jwt, { type FastifyJWTOptions } from '@fastify/jwt'
 import type { FastifyInstance } from 'fastify'
+import { Remembered } from '../access/remembered.ts'
 import { hash as urlTokenHash } from '../access/session.ts'
 import type { Codec, Jwt, Key, Keyring, SessionKey } from '../access/token.ts'
 import type { Config, ContactCenter, PublicKey } from '../settings/config.ts'
@@ -29,6 +30,7 @@ export async function createKeyring(
   const ofAnyLink: Key[] = []
   const sessionKeys = new Map<unknown, SessionKey>()
   const upstreamSigners = new Map<string, Codec>()
+  const codecs: CodecMaker = { app, verified: new Remembered(mostVerified) }
   // Read once: while verifiers are made, others may come.
   const offered = contactCenters.map((contactCenter) => ({
     contactCenter,
@@ -43,8 +45,8 @@ export async function createKeyring(
     const { name, secrets, urlTokens } = contactCenter
     const made: Key[] = []
     for (const secret of secrets) {
-      const sessions = await createSessionKey(app, secret, name, '')
-      const tokens = await createCodec(app, secret, ['HS256'])
+      const sessions = await createSessionKey(codecs, secret, name, '')
+      const tokens = await createCodec(codecs, secret, ['HS256'])
       upstreamSigners.set(name, upstreamSigners.get(name) ?? tokens)
       const label = String(made.length + 1)
       const named = { label, kind: 'secret' } as const
@@ -65,12 +67,12 @@ export async function createKeyring(
       const thumbprint = hash('sha256', spki, 'base64url')
       let newest: SessionKey | null = null
       for (const secret of sessionSecrets) {
-        const sessions = await createSessionKey(app, secret, name, thumbprint)
+        const sessions = await createSessionKey(codecs, secret, name, thumbprint)
         sessionKeys.set(sessions.id, sessions)
         newest ??= sessions
       }
       if (newest === null) continue
-      const tokens = await createCodec(app, { public: pem(key) }, algorithms)
+      const tokens = await createCodec(codecs, { public: pem(key) }, algorithms)
       const named = { label: kid, kind: 'public key' } as const
       const verifier = { ...keyOf(contactCenter, newest, algorithms, tokens), ...named }
       made.push(verifier)
@@ -90,7 +92,7 @@ export async function createKeyring(
     await setImmediate()
   }
   if (contested.size > 0) onContested([...contested])
-  const upstreamSigner = upstreamSecret === null ? null : await createCodec(app, upstreamSecret)
+  const upstreamSigner = upstreamSecret === null ? null : await createCodec(codecs, upstreamSecret)
 
   const keys = [...byName.values()].flat()
   const byId = new Map(keys.map((key) => [key.id, key]))
@@ -177,7 +179,7 @@ function pem(key: KeyObject): string {
  * sessions end with the secret, or the public key, that they were opened by.
  */
 async function createSessionKey(
-  app: FastifyInstance,
+  codecs: CodecMaker,
   secret: Buffer,
   contactCenter: string,
   thumbprint: string,
@@ -190,13 +192,21 @@ async function createSessionKey(
   return {
     id,
     contactCenter,
-    cookie: await createCodec(app, derive('cookie'), ['HS256'], id),
-    parameter: await createCodec(app, derive('parameter'), ['HS256'], id),
+    cookie: await createCodec(codecs, derive('cookie'), ['HS256'], id),
+    parameter: await createCodec(codecs, derive('parameter'), ['HS256'], id),
   }
 }
 
+interface CodecMaker {
+  readonly app: FastifyInstance
+  readonly verified: Remembered<{ readonly by: object; readonly jwt: Jwt }>
+}
+
+/** Tokens and cookies of as many agents at once as a process will serve. */
+const mostVerified = 65_536
+
 async function createCodec(
-  app: FastifyInstance,
+  { app, verified }: CodecMaker,
   secret: Buffer | { readonly public: string },
   algorithms: readonly Algorithm[] = ['HS256'],
   kid?: string,
@@ -204,33 +214,50 @@ async function createCodec(
   // A scope each: @fastify/jwt keeps one secret a scope.
   const scopes: FastifyInstance[] = []
   await app.register(async (scope) => {
-    await scope.register(jwt, options(secret, algorithms, kid === undefined))
+    await scope.register(jwt, options(secret, algorithms, kid))
     scopes.push(scope)
   })
   const { sign, verify } = (scopes[0] ?? app).jwt
-  const header = kid === undefined ? {} : { header: { alg: 'HS256', kid } }
   return {
-    sign: (claims) => sign(claims, header),
+    sign: (claims) => sign(claims),
     verify(text) {
-      try {
-        return verify<Jwt>(text)
-      } catch {
-        return null
-      }
+      const known = verified.get(text)
+      // Signed here for another use, or by another key: it proves nothing to this one.
+      if (known?.by === sign) return known.jwt
+      const jwt = attempt(() => verify<Jwt>(text))
+      if (jwt === null) return null
+      const { header, payload } = jwt
+      const frozen = { header: Object.freeze(header), payload: Object.freeze(payload) }
+      verified.set(text, { by: sign, jwt: Object.freeze(frozen) })
+      return frozen
     },
   }
 }
 
-/** The times are judged by access/, which is given the clock. `dated`: whether what is signed says when. */
+function attempt<Result>(step: () => Result): Result | null {
+  try {
+    return step()
+  } catch {
+    return null
+  }
+}
+
+/**
+ * The times are judged by access/, which is given the clock. `kid` names the key in what it signs, and
+ * what has none is dated: where options come with a call, @fastify/jwt builds a signer for it.
+ */
 function options(
   secret: Buffer | { readonly public: string },
   algorithms: readonly Algorithm[],
-  dated: boolean,
+  kid: string | undefined,
 ): FastifyJWTOptions {
   return {
     secret,
-    // Undated, it would drop an `iat` that is there.
-    sign: { ...(Buffer.isBuffer(secret) ? { algorithm: 'HS256' } : {}), noTimestamp: !dated },
+    sign: {
+      ...(Buffer.isBuffer(secret) ? { algorithm: 'HS256' } : {}),
+      // Undated, it would drop an `iat` that is there.
+      ...(kid === undefined ? {} : { kid, noTimestamp: true }),
+    },
     verify: {
       algorithms: [...algorithms],
       complete: true,

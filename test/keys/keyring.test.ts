@@ -119,14 +119,28 @@ t.test('the clock is not the verifier’s to read', async (t) => {
   }
 })
 
-t.test('what is read of a token is the reader’s own', async (t) => {
+t.test('what was verified is remembered, and nobody can change it', async (t) => {
   const key = await keyOf(secret)
   const token = jwt(claims)
-  const [one, two] = [key.verifyToken(token), key.verifyToken(token)]
-  t.ok(one && two)
-  t.not(one?.payload, two?.payload)
-  Object.assign(one?.payload ?? {}, { userId: 'x' })
+  const first = key.verifyToken(token)
+  t.equal(key.verifyToken(`${token}`), first)
+  t.throws(() => Object.assign(first?.payload ?? {}, { userId: 'changed' }), 'claims')
+  t.throws(() => Object.assign(first?.header ?? {}, { crit: [] }), 'header')
+  t.throws(() => Object.assign(first ?? {}, { payload: {} }), 'both')
   t.match(key.verifyToken(token), { payload: claims })
+})
+
+t.test('what one key or use has verified proves nothing to another', async (t) => {
+  const [key, second] = await keysOf(secret, 'another secret of 32 bytes or more')
+  const token = jwt(claims)
+  const cookie = key?.sessions.cookie.sign(session) ?? ''
+  for (const round of ['first', 'remembered']) {
+    t.ok(key?.verifyToken(token), round)
+    t.equal(second?.verifyToken(token), null, round)
+    t.ok(key?.sessions.cookie.verify(cookie), round)
+    t.equal(key?.sessions.parameter.verify(cookie), null, round)
+    t.equal(key?.verifyToken(cookie), null, round)
+  }
 })
 
 t.test('tokens and sessions are signed by different keys', async (t) => {
