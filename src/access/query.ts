@@ -13,6 +13,7 @@ const names = ['userId', 'sessionId', 'URLToken', 'auth', 'copilotSession'] as c
 type Name = (typeof names)[number]
 const folded: ReadonlySet<string> = new Set(names.map((name) => name.toLowerCase()))
 const maximum = 256
+const lettersAlone = /^[a-z\d]*$/i
 /** qs ends a name at `]=`, wherever it stands: for it `userId=a]=b` names no userId. */
 const bracketed = /(?:\]|%5d)=/i
 
@@ -30,18 +31,18 @@ export function parseQuery(query: string | null): Query | null {
     copilotSession: null,
   }
   if (query === null || query === '') return values
-  const parameters = query.split('&')
   let count = 0
-  for (const parameter of parameters) {
-    const pieces = parameter.split(';')
+  for (const parameter of query.split('&')) {
+    const isOne = !parameter.includes(';')
+    const pieces = isOne ? [parameter] : parameter.split(';')
     count += pieces.length
     if (count > maximum) return null
     for (const piece of pieces) {
       const equals = piece.indexOf('=')
       const raw = equals < 0 ? piece : piece.slice(0, equals)
-      if (!resembles(raw)) continue
       const name = names.find((known) => known === raw)
-      if (name === undefined || values[name] !== null || pieces.length > 1) return null
+      if (name === undefined && !resembles(raw)) continue
+      if (name === undefined || values[name] !== null || !isOne) return null
       if (bracketed.test(piece)) return null
       values[name] = equals < 0 ? '' : decodeForm(piece.slice(equals + 1))
     }
@@ -51,6 +52,7 @@ export function parseQuery(query: string | null): Query | null {
 
 /** The raw query without the named parameters, which parseQuery has found at most once each. */
 export function withoutParameters(query: string, ...dropped: readonly Name[]): string {
+  if (!dropped.some((name) => query.includes(name))) return query
   return query
     .split('&')
     .filter((piece) => !dropped.some((name) => piece === name || piece.startsWith(`${name}=`)))
@@ -71,6 +73,7 @@ export function withAuth(query: string, token: string): string {
  * and where C ends a text at NUL others drop it.
  */
 function resembles(raw: string): boolean {
+  if (lettersAlone.test(raw)) return folded.has(raw.toLowerCase())
   const name = decodeForm(raw).normalize('NFKC').toUpperCase().toLowerCase()
   return folded.has(fold(name)) || (name.includes('\0') && folded.has(fold(name.split('\0', 1)[0])))
 }

@@ -43,6 +43,8 @@ export interface Cookies {
 }
 
 const prefix = '__Host-copilot-'
+const lowered = prefix.toLowerCase()
+const anyCase = new RegExp(prefix, 'i')
 const attributes = 'Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age='
 /** A JWT with an HS256 signature. */
 const compact = /^[\w-]+\.[\w-]+\.[\w-]{43}$/
@@ -51,12 +53,12 @@ const most = { cookies: 20, bytes: 6 * 1024 }
 
 /** Whether a cookie's name belongs to the gateway; browsers compare prefixes without case. */
 export function isSessionCookie(name: string): boolean {
-  return name.slice(0, prefix.length).toLowerCase() === prefix.toLowerCase()
+  return name.startsWith(prefix) || name.toLowerCase().startsWith(lowered)
 }
 
 /** Splits a Cookie header into the gateway's own and what goes on to the workspace. */
 export function splitCookies(header: string): Cookies {
-  if (!header.toLowerCase().includes(prefix.toLowerCase())) return { own: [], others: header }
+  if (!anyCase.test(header)) return { own: [], others: header }
   const own: [string, string][] = []
   const others: string[] = []
   for (const text of header.split(';')) {

@@ -227,7 +227,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       }
     }
     const { origin } = hostFor(upstream, grant.path)
-    const { method = '', rawHeaders } = this.#request
+    const { method = '', rawHeaders, headers: said } = this.#request
     const headers = requestHeaders(rawHeaders, grant, client, origin, identityHeaders)
     const options = {
       origin,
@@ -235,10 +235,11 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       method,
     }
     this.#waitFor('upstream')
-    const readable = forReadableAnswer(headers, method, grant.path)
+    const destination = said['sec-fetch-dest']?.toString().split(',', 1)[0] ?? ''
+    const readable = forReadableAnswer(headers, method, grant.path, destination)
     if (this.#upgrade !== null) {
       const offered = extensionsAllowed(grant.path)
-        ? [...readable]
+        ? readable
         : withoutHeader(readable, 'sec-websocket-extensions')
       this.#send({ ...options, headers: offered, upgrade: 'websocket', body: null })
       return
@@ -248,7 +249,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#response.writeContinue()
     }
     if (body === null || this.#channel === null) {
-      this.#send({ ...options, headers: [...readable], body })
+      this.#send({ ...options, headers: readable, body })
       return
     }
     const unsized = { ...options, headers: withoutHeader(headers, 'content-length') }
@@ -299,7 +300,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     this.#trace?.answered(status)
-    const answer = this.#answerHeaders(controller)
+    const answer = this.#answerHeaders(headers)
     const { path } = this.#decided.decision
     const kind = kindOf(path ?? '', String(answer['content-type'] ?? ''))
     const bodiless = this.#request.method === 'HEAD' || status === 204 || status === 304
@@ -361,8 +362,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   onRequestUpgrade(
-    controller: Dispatcher.DispatchController,
-    _: number,
+    _: Dispatcher.DispatchController,
+    __: number,
     headers: IncomingHttpHeaders,
     upstream: Duplex,
   ): void {
@@ -385,7 +386,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#response.detachSocket(this.#request.socket)
     this.#audit({ status: 101, socket: 'open' })
     const auditClose = this.#closeAudit()
-    socket.write(head101(this.#answerHeaders(controller)), 'latin1')
+    socket.write(head101(this.#answerHeaders(headers)), 'latin1')
     const relay = new Relay(socket, upstream, this.#upgrade.take(), {
       lease: this.lease,
       readClient: (events): ClientFrames =>
@@ -581,15 +582,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#body.discard()
   }
 
-  #answerHeaders(controller: Dispatcher.DispatchController): Headers {
+  #answerHeaders(received: IncomingHttpHeaders): Headers {
     const { decision, framing, origin } = this.#decided
-    const { upstream } = this.#carrier
-    const host = hostFor(upstream, decision.path ?? '/')
-    return responseHeaders(latin1(controller.rawHeaders), framing, {
+    const { origins, basePath } = hostFor(this.#carrier.upstream, decision.path ?? '/')
+    return responseHeaders(received, framing, {
       setCookies: decision.allow ? decision.setCookies : [],
       origin,
-      upstreamOrigins: [host.origin, upstream.page.origin, upstream.api.origin],
-      basePath: host.basePath,
+      upstreamOrigins: origins,
+      basePath,
       isPublic: this.#isPublic,
     })
   }
@@ -731,9 +731,4 @@ function disconnect({ httpVersion, socket }: IncomingMessage): void {
 
 function isHttp2(response: ServerResponse | Http2ServerResponse): response is Http2ServerResponse {
   return response instanceof Http2ServerResponse
-}
-
-function latin1(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
-  if (!Array.isArray(raw)) return []
-  return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')))
 }

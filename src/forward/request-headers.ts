@@ -28,7 +28,10 @@ const dropped: ReadonlySet<string> = new Set([
   'x-request-id',
   'x-rewrite-url',
 ])
-const droppedPrefix = /^x-(?:copilot|forwarded)-/
+
+function isDroppedPrefix(name: string): boolean {
+  return name.startsWith('x-copilot-') || name.startsWith('x-forwarded-')
+}
 
 /**
  * The headers that go upstream, as undici takes them: names and values in turn, Latin-1. `raw` are
@@ -45,12 +48,14 @@ export function requestHeaders(
   const headers: string[] = []
   let from: string[] = []
   let referer: string[] = []
-  for (const [name, value] of pairs(raw)) {
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] ?? ''
+    const value = raw[i + 1] ?? ''
     const canonical = canonicalName(name)
     if (canonical[0] === ':' || named.has(canonical)) continue
     if (canonical === 'origin') from = ['Origin', origin]
     if (canonical === 'referer') referer = refererOrigin(value)
-    if (dropped.has(canonical) || droppedPrefix.test(canonical)) continue
+    if (dropped.has(canonical) || isDroppedPrefix(canonical)) continue
     headers.push(name, value)
   }
   headers.push(...from, ...referer)
@@ -101,22 +106,31 @@ export function withoutHeader(headers: readonly string[], name: string): string[
 
 /** What `Connection` names belongs to this connection alone (RFC 9110 §7.6.1). */
 export function connectionOptions(raw: readonly string[]): ReadonlySet<string> {
-  const named = new Set<string>()
-  for (const [name, value] of pairs(raw)) {
-    if (name.toLowerCase() !== 'connection') continue
-    for (const option of value.split(',')) named.add(canonicalName(option.trim()))
+  let said = ''
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const isNamed = raw[i]?.length === 10 && raw[i]?.toLowerCase() === 'connection'
+    if (isNamed) said += `,${raw[i + 1]}`
   }
-  return named
+  return said === '' ? nothing : optionsOf(said.slice(1))
 }
+
+/** The options of a Connection header. */
+export function optionsOf(connection: string): ReadonlySet<string> {
+  // What nearly all say, and is dropped anyway.
+  if (connection === '' || connection === 'keep-alive') return nothing
+  return new Set(connection.split(',').map((option) => canonicalName(option.trim())))
+}
+
+const nothing: ReadonlySet<string> = new Set()
 
 /** CGI and its descendants read X_Forwarded_For as X-Forwarded-For (CVE-2025-64484). */
 export function canonicalName(name: string): string {
-  return name.toLowerCase().replaceAll('_', '-')
+  const lowered = name.toLowerCase()
+  return lowered.includes('_') ? lowered.replaceAll('_', '-') : lowered
 }
 
 /** Path and query of a Referer hold the token of the page that asks. */
 function refererOrigin(value: string): string[] {
-  if (!URL.canParse(value)) return []
-  const { origin } = new URL(value)
+  const origin = URL.parse(value)?.origin ?? 'null'
   return origin === 'null' ? [] : ['Referer', `${origin}/`]
 }

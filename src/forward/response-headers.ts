@@ -1,6 +1,7 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import { isSessionCookie } from '../access/session.ts'
 import { withFrameAncestors } from './csp.ts'
-import { canonicalName, connectionOptions, pairs } from './request-headers.ts'
+import { canonicalName, optionsOf } from './request-headers.ts'
 
 /** What an answer's headers depend on besides the upstream's. */
 export interface Framing {
@@ -67,48 +68,59 @@ const single: ReadonlySet<string> = new Set([
 const joined: ReadonlySet<string> = new Set(['content-encoding', 'content-language'])
 
 /** The headers that every answer of the public listener carries. */
-export function ownHeaders({ frameAncestors, requestId, secure }: Framing): Headers {
-  const headers: Headers = {
-    'content-security-policy': `frame-ancestors ${frameAncestors}`,
-    'x-content-type-options': 'nosniff',
-    'referrer-policy': 'same-origin',
-    'x-request-id': requestId,
-  }
-  if (secure) headers['strict-transport-security'] = 'max-age=31536000'
+export function ownHeaders(framing: Framing): Headers {
+  const headers: Headers = {}
+  setOwn(headers, framing)
   return headers
 }
 
-/** An upstream's headers made the gateway's. `raw` are names and values in turn, Latin-1. */
+function setOwn(headers: Headers, { frameAncestors, requestId, secure }: Framing): void {
+  headers['content-security-policy'] = `frame-ancestors ${frameAncestors}`
+  headers['x-content-type-options'] = 'nosniff'
+  headers['referrer-policy'] = 'same-origin'
+  headers['x-request-id'] = requestId
+  if (secure) headers['strict-transport-security'] = 'max-age=31536000'
+}
+
+/** An upstream's headers, their names in lower case and their values Latin-1, made the gateway's. */
 export function responseHeaders(
-  raw: readonly string[],
+  received: IncomingHttpHeaders,
   framing: Framing,
   mapping: Mapping,
 ): Headers {
   // Without a prototype: upstreams may name a header `constructor`.
   const headers: Headers = Object.create(null)
-  const named = connectionOptions(raw)
-  for (const [rawName, value] of pairs(raw)) {
-    const name = rawName.toLowerCase()
-    if (!isForwarded(name) || named.has(canonicalName(name))) continue
-    const before = headers[name]
-    if (before === undefined) headers[name] = value
-    else if (joined.has(name)) headers[name] = `${before}, ${value}`
-    else if (!single.has(name)) headers[name] = [before, value].flat()
+  const named = optionsOf(listOf(received.connection).join(','))
+  for (const name of Object.keys(received)) {
+    const value = received[name]
+    if (value === undefined || !isForwarded(name)) continue
+    if (named.size > 0 && named.has(canonicalName(name))) continue
+    headers[name] = typeof value === 'string' ? value : inOne(name, value)
   }
-  const policies = listOf(headers['content-security-policy'])
-  const locations = listOf(headers['location']).map((location) => mapLocation(location, mapping))
-  if (locations.length > 0) headers['location'] = locations
+  const policies = headers['content-security-policy']
   const cookies = listOf(headers['set-cookie']).flatMap((line) => thirdParty(line, mapping))
   const own = mapping.setCookies.length > 0
+  const location = headers['location']
+  if (location !== undefined) headers['location'] = mapLocation(String(location), mapping)
+  const caching = headers['cache-control']
   if (own || isHtml(headers['content-type'])) headers['cache-control'] = 'no-store'
-  else if (headers['cache-control'] !== undefined && !mapping.isPublic) {
-    headers['cache-control'] = privately(listOf(headers['cache-control']).join(', '))
+  else if (caching !== undefined && !mapping.isPublic) {
+    headers['cache-control'] = privately(listOf(caching).join(', '))
   }
   delete headers['set-cookie']
-  Object.assign(headers, ownHeaders(framing))
+  setOwn(headers, framing)
   if (own || cookies.length > 0) headers['set-cookie'] = [...cookies, ...mapping.setCookies]
-  headers['content-security-policy'] = withFrameAncestors(policies, framing.frameAncestors)
+  if (policies !== undefined) {
+    const { frameAncestors } = framing
+    headers['content-security-policy'] = withFrameAncestors(listOf(policies), frameAncestors)
+  }
   return headers
+}
+
+/** The values of a header that came more than once. */
+function inOne(name: string, values: string[]): string | string[] {
+  if (joined.has(name)) return values.join(', ')
+  return single.has(name) ? (values[0] ?? '') : values
 }
 
 /** Whether a header or trailer of the upstream goes on at all. `name` is in lower case. */

@@ -2,7 +2,6 @@ import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
 import { configPath, isSocketIo } from '../access/paths.ts'
 import { decode } from '../access/target.ts'
-import { pairs } from './request-headers.ts'
 import type { Headers } from './response-headers.ts'
 import { standIn } from './socket-io.ts'
 
@@ -161,30 +160,36 @@ const codeDestination = /^(?:script|(?:shared|service)?worker|manifest|json)$/
  * Request headers, names and values in turn, for an answer that can be read: whole, where it will be
  * a page, a script or JSON as far as can be told, and in no coding that can't be undone. Pages and
  * `config.js` are asked for as they are; bundles stay compressed, since most need no change.
+ * `destination` is the request's `Sec-Fetch-Dest`; '' for none.
  */
 export function forReadableAnswer(
   headers: readonly string[],
   method: string,
   path: string,
-): readonly string[] {
-  if (isSocketIo(path)) return headers
-  const lines = [...pairs(headers)].map(
-    ([name, value]) => [name, value, name.toLowerCase()] as const,
-  )
-  const destination = lines.find(([, , lowered]) => lowered === 'sec-fetch-dest')?.[1] ?? ''
+  destination: string,
+): string[] {
+  if (isSocketIo(path)) return [...headers]
   const fileName = decode(path) ?? path
   const isPage = pageName.test(fileName) || pageDestination.test(destination)
   const isCode = codeName.test(fileName) || codeDestination.test(destination)
   const whole = (isPage || isCode) && (method === 'GET' || method === 'HEAD')
   const plain = isPage || path === configPath
-  const kept = lines.flatMap(([name, value, lowered]) => {
-    if (lowered === 'accept-encoding') return plain ? [] : [name, decodable(value)]
+  const kept: string[] = []
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] ?? ''
+    const value = headers[i + 1] ?? ''
+    const lowered = name.toLowerCase()
+    if (lowered === 'accept-encoding') {
+      if (!plain) kept.push(name, decodable(value))
+      continue
+    }
     // Several ranges come as one answer of many parts.
     const isParts =
-      partial.has(lowered) && (whole || (/range$/.test(lowered) && value.includes(',')))
-    return isParts ? [] : [name, value]
-  })
-  return plain ? [...kept, 'Accept-Encoding', 'identity'] : kept
+      partial.has(lowered) && (whole || (lowered.endsWith('range') && value.includes(',')))
+    if (!isParts) kept.push(name, value)
+  }
+  if (plain) kept.push('Accept-Encoding', 'identity')
+  return kept
 }
 
 /** An Accept-Encoding without the codings that can't be undone. */

@@ -20,6 +20,8 @@ export interface Host {
   readonly origin: string
   /** '' or `/base`. */
   readonly basePath: string
+  /** Its own and the other host's. */
+  readonly origins: readonly string[]
 }
 
 /** Copilot's page and its backend (`/socket.io/`) behind one pool of verified connections. */
@@ -28,8 +30,8 @@ export function createUpstream(config: Config['upstream'], probeDelay: number): 
   const stale = new WeakSet<object>()
   let resetting = false
   return {
-    page: hostOf(config.page),
-    api: hostOf(config.api),
+    page: hostOf(config.page, config.api),
+    api: hostOf(config.api, config.page),
     dispatcher: new Agent({
       connect(options, callback) {
         connect(options, (...result) => {
@@ -88,6 +90,6 @@ export function hostFor(upstream: Upstream, path: string): Host {
   return isBackend(path) ? upstream.api : upstream.page
 }
 
-function hostOf(url: URL): Host {
-  return { origin: url.origin, basePath: url.pathname === '/' ? '' : url.pathname }
+function hostOf({ origin, pathname }: URL, other: URL): Host {
+  return { origin, basePath: pathname === '/' ? '' : pathname, origins: [origin, other.origin] }
 }

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { util } from 'undici'
 import {
   type Framing,
   type Headers,
@@ -33,7 +34,11 @@ const session =
 type Lines = readonly (readonly [name: string, value: string])[]
 
 function made(lines: Lines, changes: Partial<Mapping & Framing> = {}): Headers {
-  return responseHeaders(lines.flat(), { ...framing, ...changes }, { ...mapping, ...changes })
+  return responseHeaders(
+    util.parseHeaders(lines.flat()),
+    { ...framing, ...changes },
+    { ...mapping, ...changes },
+  )
 }
 
 /** One header's values, as Node will write them: a line each. */

@@ -188,7 +188,7 @@ t.test('what is asked for is whole, and can be decoded', (t) => {
   const encodings = (headers: readonly string[]): string | undefined =>
     headers[headers.findIndex((name) => name.toLowerCase() === 'accept-encoding') + 1]
   const asked = (headers: readonly string[], path: string, method = 'GET') =>
-    forReadableAnswer(headers, method, path)
+    forReadableAnswer(headers, method, path, headers[headers.indexOf('Sec-Fetch-Dest') + 1] ?? '')
 
   for (const path of ['/', '/below/', '/x.html', '/config.js']) {
     t.same(asked([...conditions, 'X', 'y'], path), ['X', 'y', 'Accept-Encoding', 'identity'], path)
