@@ -15,10 +15,8 @@ export function leadConnections(
   const sockets = new Set<Socket>()
   /** Connections that were in time: over HTTP/1 their sockets, over HTTP/2 their sessions. */
   const admitted = new WeakSet<object>()
-  /** Answers under way, by connection. */
-  const busy = new WeakMap<Socket, Set<ServerResponse>>()
-  /** The request that each connection is at, or was. */
-  const latest = new WeakMap<Socket, IncomingMessage>()
+  /** What HTTP/1 connections are at. */
+  const busy = new WeakMap<Socket, Busy>()
   const secure = new Set<TLSSocket>()
   const http2 = new Set<Http2Session>()
   /** Those that are WebSockets, and those that end with the answers they are at. */
@@ -62,9 +60,12 @@ export function leadConnections(
       return
     }
     if (overHttp1) {
-      const answers = busy.get(socket) ?? new Set()
-      busy.set(socket, answers.add(response))
-      latest.set(socket, request)
+      const known = busy.get(socket)
+      const at = known ?? { answers: new Set(), latest: request }
+      if (known === undefined) busy.set(socket, at)
+      const { answers } = at
+      at.latest = request
+      answers.add(response)
       response.on('close', () => {
         answers.delete(response)
         if (answers.size === 0 && leaving.has(socket)) socket.destroySoon()
@@ -79,7 +80,8 @@ export function leadConnections(
   }
   function isAdmitted(request: IncomingMessage): boolean {
     const connection = connectionOf(request)
-    if (!admitted.has(connection) && sockets.size > most) return false
+    if (admitted.has(connection)) return true
+    if (sockets.size > most) return false
     admitted.add(connection)
     return true
   }
@@ -100,9 +102,10 @@ export function leadConnections(
     // Browsers open connections ahead; one that never said a word asked for nothing.
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
     const reset = error.code === 'ECONNRESET' || !socket.writable
-    const [answer, ...others] = busy.get(socket) ?? []
+    const at = busy.get(socket)
+    const [answer, ...others] = at?.answers ?? []
     // What is no HTTP here is the rest of a request that has its answer.
-    const answered = answer === undefined && latest.get(socket)?.complete === false
+    const answered = answer === undefined && at?.latest.complete === false
     if (silent || reset || answered || others.length > 0) socket.destroy()
     else if (answer === undefined) end(socket, unread[error.code ?? ''] ?? 'request-malformed')
     // Whoever ends in the middle of a body has left.
@@ -120,7 +123,7 @@ export function leadConnections(
       for (const session of http2) session.close()
       for (const socket of secure) {
         if (socket.alpnProtocol === 'h2' || upgraded.has(socket)) continue
-        const answers = busy.get(socket)
+        const answers = busy.get(socket)?.answers
         if (answers === undefined || answers.size === 0) socket.destroy()
         else leaving.add(socket)
         for (const answer of answers ?? []) answer.shouldKeepAlive = false
@@ -145,6 +148,13 @@ export function leadConnections(
       server.close(() => {})
     },
   }
+}
+
+interface Busy {
+  /** Under way. */
+  readonly answers: Set<ServerResponse>
+  /** The request that it is at, or was. */
+  latest: IncomingMessage
 }
 
 /** The open connections of a listener. */

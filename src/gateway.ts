@@ -19,7 +19,6 @@ import { framedBy, indexSources } from './forward/frame-ancestors.ts'
 import { awaitUpgrade, isHandshake, type Upgrade } from './forward/handshake.ts'
 import { InFlight } from './forward/in-flight.ts'
 import type { OpenExchanges } from './forward/open.ts'
-import { pairs } from './forward/request-headers.ts'
 import { createRewriter } from './forward/rewrite.ts'
 import { createUpstream, hostFor } from './forward/upstream.ts'
 import { createKeyring, type PublishedKeys } from './keys/keyring.ts'
@@ -113,10 +112,16 @@ export async function createGateway(
   const framers = indexSources(
     config.contactCenters.flatMap(({ frameAncestors }) => frameAncestors),
   )
+  const ancestors = new Map(
+    config.contactCenters.map(({ name, frameAncestors }) => [
+      name,
+      { sources: new Set(frameAncestors), policy: frameAncestors.join(' ') || "'none'" },
+    ]),
+  )
   const gate: Gate = { ...config, keyring, isRevoked: revocations.has }
   const readClient = clientReader(config.trustedProxies, listener.tls ? 'https' : 'http')
   const upstream = createUpstream(config.upstream, probeDelay)
-  const inFlight = new InFlight()
+  const inFlight = new InFlight<Exchange>()
   const pressure = await watchPressure(app)
   const carrier: Carrier = {
     upstream,
@@ -137,8 +142,6 @@ export async function createGateway(
     idleTimeout: listener.idleTimeout,
     upstreamTimeout: config.upstream.timeout,
   }
-
-  const exchanges = new WeakMap<ServerResponse, Exchange>()
 
   app.decorateRequest('exchange', null)
   app.addHook('onRequest', (request, reply, done) => {
@@ -174,9 +177,19 @@ export async function createGateway(
       // Another replica's clock may be ahead of this one's.
       shared.logOut({ contactCenter, userId, sessionId }, Math.max(now, start + 1)),
   })
+  // What has no body goes the short way; http-proxy reads three URLs before it calls its handler.
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: '/*',
+    handler(request, reply) {
+      reply.hijack()
+      const { path = '' } = request.exchange?.decision ?? {}
+      request.exchange?.forward(hostFor(upstream, path ?? '').basePath + path)
+    },
+  })
   const proxy = {
     undici: upstream.dispatcher,
-    httpMethods: methods,
+    httpMethods: methods.filter((method) => method !== 'GET' && method !== 'HEAD'),
     handler(request: FastifyRequest, reply: FastifyReply, path: string): void {
       reply.hijack()
       request.exchange?.forward(path)
@@ -200,7 +213,7 @@ export async function createGateway(
     refuseOverloaded: (request, response) =>
       begin(request, response, null).exchange.refuse('overloaded'),
     refuseUnread,
-    refuseRest: (response) => exchanges.get(response)?.refuseRest() ?? false,
+    refuseRest: (response) => inFlight.of(response)?.refuseRest() ?? false,
     upgrade(request, socket, head, admitted) {
       const response = new ServerResponse(request)
       response.shouldKeepAlive = false
@@ -285,7 +298,6 @@ export async function createGateway(
           : originHint(decision.reason, facts, client)),
       page: () => foreignPage(request, own),
     })
-    exchanges.set(response, exchange)
     return { exchange, decision }
   }
 
@@ -331,16 +343,18 @@ export async function createGateway(
     { contactCenter }: Subject,
     own: string,
   ): string | null {
+    if (headers['sec-fetch-dest'] !== 'iframe') return null
     const page = pageOf(headers.referer)
-    if (headers['sec-fetch-dest'] !== 'iframe' || page === null) return null
-    const sources = keyring.contactCenters.get(contactCenter ?? '')?.frameAncestors ?? []
-    return framedBy(sources, page, own) ? null : `FRAME_ANCESTORS does not name ${page}`
+    if (page === null) return null
+    const sources = ancestors.get(contactCenter ?? '')?.sources ?? new Set()
+    const isFramed = sources.has(page) || framedBy([...sources], page, own)
+    return isFramed ? null : `FRAME_ANCESTORS does not name ${page}`
   }
 
   /** Who may frame an answer: its contact center's pages, else the one that asks if it is allowed. */
   function frameAncestors(subject: Subject, referer: string | undefined, own: string): string {
-    const contactCenter = keyring.contactCenters.get(subject.contactCenter ?? '')
-    if (contactCenter !== undefined) return contactCenter.frameAncestors.join(' ') || "'none'"
+    const policy = ancestors.get(subject.contactCenter ?? '')?.policy
+    if (policy !== undefined) return policy
     const page = pageOf(referer)
     return page !== null && framedBy(framers(page), page, own) ? page : "'none'"
   }
@@ -382,15 +396,16 @@ function accessRequest(
   const hosts: string[] = []
   const authorizations: string[] = []
   const cookies: string[] = []
-  for (const [name, value] of pairs(request.rawHeaders)) {
-    const lowered = name.toLowerCase()
+  const { headers, rawHeaders } = request
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const lowered = rawHeaders[i]?.toLowerCase()
+    const value = rawHeaders[i + 1] ?? ''
     // RFC 9113 §8.3.1: a Host beside :authority says the same.
     if (lowered === ':authority' || (lowered === 'host' && hosts[0] !== value)) hosts.push(value)
     else if (lowered === 'host' && !('stream' in request)) hosts.push(value)
     else if (lowered === 'authorization') authorizations.push(value)
     else if (lowered === 'cookie') cookies.push(value)
   }
-  const { headers } = request
   return {
     method: request.method ?? '',
     target: request.url ?? '',

@@ -40,7 +40,7 @@ export interface Carrier {
   readonly claimedBy: ClaimedBy
   readonly open: OpenExchanges
   /** The requests that the gateway has not yet answered. */
-  readonly inFlight: InFlight
+  readonly inFlight: InFlight<Exchange>
   readonly audit: Audit
   /** Null where nobody traces. */
   readonly tracing: Tracing | null
@@ -149,7 +149,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       onSettled: () => this.#bodySettled(),
     })
     carrier.open.add(this)
-    carrier.inFlight.begin()
+    carrier.inFlight.add(this)
     response.on('close', () => this.#responseClosed())
     upgrade?.onLeave(() => this.cut('client'))
     // HTTP/2 waits for the rest of an upload whose answer is out.
@@ -201,6 +201,10 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#abandon()
     this.#waitFor('client')
     send(this.#request, this.#response, answer)
+  }
+
+  answersWith(response: ServerResponse): boolean {
+    return response === this.#response
   }
 
   /** The rest of the request is no HTTP. Whether there was still time to say so. */
@@ -627,7 +631,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   #settle(): void {
     this.#carrier.open.delete(this)
-    this.#carrier.inFlight.end()
+    this.#carrier.inFlight.delete(this)
   }
 
   #bodySettled(): void {
@@ -654,14 +658,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     const page = reason === null ? null : this.#decided.page()
     return {
       decision: refused === null ? 'allow' : 'deny',
-      ...(reason === null ? {} : { reason }),
+      reason: reason ?? undefined,
       method: this.#request.method ?? '',
-      ...(decision.path === null ? {} : { path: decision.path }),
+      path: decision.path ?? undefined,
       transport: this.#upgrade === null ? 'http' : 'websocket',
-      ...(this.#ended === null ? {} : { ended: this.#ended }),
-      ...(error === null ? {} : { error }),
-      ...(hint === null ? {} : { hint }),
-      ...(page === null ? {} : { page }),
+      ended: this.#ended ?? undefined,
+      error: error ?? undefined,
+      hint: hint ?? undefined,
+      page: page ?? undefined,
     }
   }
 

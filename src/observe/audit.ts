@@ -6,22 +6,22 @@ import type { Client } from '../client.ts'
 /** One line of the audit log: an HTTP request, a refused upgrade, a WebSocket's opening or end. */
 export interface AuditEvent {
   readonly decision: 'allow' | 'deny'
-  readonly reason?: Reason
+  readonly reason?: Reason | undefined
   readonly status: number
-  readonly method?: string
+  readonly method?: string | undefined
   /** Never the query; absent where the target was refused. */
-  readonly path?: string
+  readonly path?: string | undefined
   readonly transport: 'http' | 'websocket'
-  readonly socket?: 'open' | 'close'
+  readonly socket?: 'open' | 'close' | undefined
   /** Who ended an answer or a socket before its own end, and why. */
-  readonly ended?: Ending
+  readonly ended?: Ending | undefined
   /** The close code that the gateway sent on a WebSocket. */
-  readonly code?: number
+  readonly code?: number | undefined
   /** The code of the upstream's or the client's error, as Node or undici names it. */
-  readonly error?: string
-  readonly hint?: string
+  readonly error?: string | undefined
+  readonly hint?: string | undefined
   /** The origin of the page that framed or linked what was refused, or would be. */
-  readonly page?: string
+  readonly page?: string | undefined
 }
 
 export type Ending =
@@ -39,9 +39,9 @@ export type Ending =
 /** An audit event as it is logged, with who asked. */
 export interface AuditLine extends AuditEvent {
   readonly event: 'access'
-  readonly contactCenter?: string
-  readonly userId?: string
-  readonly sessionId?: string
+  readonly contactCenter?: string | undefined
+  readonly userId?: string | undefined
+  readonly sessionId?: string | undefined
   readonly requestId: string
   readonly ip: string
   readonly durationMs: number
@@ -53,14 +53,25 @@ export type Audit = (event: AuditEvent, client: Client, subject: Subject, since:
 /** `observe` gets every line that is written, whatever the log's level. */
 export function createAudit(log: Logger, observe: (line: AuditLine) => void = () => {}): Audit {
   return (event, client, subject, since) => {
-    const { contactCenter, userId, sessionId } = subject
+    const { path } = event
+    // Of one shape, with what it does not say undefined: what pino leaves out.
     const line: AuditLine = {
       event: 'access',
-      ...event,
-      ...(event.path === undefined ? {} : { path: withoutLink(event.path) }),
-      ...(contactCenter === null ? {} : { contactCenter }),
-      ...(userId === null ? {} : { userId }),
-      ...(sessionId === null ? {} : { sessionId }),
+      decision: event.decision,
+      reason: event.reason,
+      status: event.status,
+      method: event.method,
+      path: path === undefined ? undefined : withoutLink(path),
+      transport: event.transport,
+      socket: event.socket,
+      ended: event.ended,
+      code: event.code,
+      error: event.error,
+      hint: event.hint,
+      page: event.page,
+      contactCenter: subject.contactCenter ?? undefined,
+      userId: subject.userId ?? undefined,
+      sessionId: subject.sessionId ?? undefined,
       requestId: client.requestId,
       ip: client.ip,
       durationMs: Date.now() - since,

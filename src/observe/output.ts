@@ -14,16 +14,22 @@ const flushLimit = 2000
 const nobody = new Int32Array(new SharedArrayBuffer(4))
 
 /**
- * Lines on a file descriptor, written at once where they can be. Where they can't, since nobody
- * reads or the disk is full, they wait, and nothing waits for them: past 4 MiB lines are dropped and
- * counted, until all that waits has gone.
+ * Lines on a file descriptor, written at the end of the turn that made them. Where they can't be,
+ * since nobody reads or the disk is full, they wait, and nothing waits for them: past 4 MiB lines are
+ * dropped and counted, until all that waits has gone.
  */
 export class Output {
   /** Is told, once lines flow again, how many were dropped. */
   onDropped: (count: number) => void = () => {}
   readonly #fd: number
   readonly #waiting: Buffer[] = []
+  /** Lines of the last chunk, which has room for more. */
+  #gathered = ''
+  #gatheredBytes = 0
+  /** Of all that waits. */
   #bytes = 0
+  /** Whether what was gathered goes out at the end of this turn. */
+  #isDue = false
   #dropped = 0
   /** Dropped since it was last told. */
   #untold = 0
@@ -43,14 +49,22 @@ export class Output {
   }
 
   write(line: string): void {
-    const bytes = Buffer.from(line)
-    if (this.#untold > 0 || this.#bytes + bytes.length > bufferLimit) {
+    const length = Buffer.byteLength(line)
+    if (this.#untold > 0 || this.#bytes + length > bufferLimit) {
       this.#dropped += 1
       this.#untold += 1
       return
     }
-    this.#append(bytes)
-    if (this.#timer === null) this.#send()
+    this.#bytes += length
+    if (this.#gatheredBytes + length > chunkLimit) this.#seal()
+    this.#gathered += line
+    this.#gatheredBytes += length
+    if (this.#timer !== null || this.#isDue) return
+    this.#isDue = true
+    setImmediate(() => {
+      this.#isDue = false
+      this.#send()
+    })
   }
 
   /**
@@ -69,11 +83,10 @@ export class Output {
     }
   }
 
-  #append(bytes: Buffer): void {
-    const last = this.#waiting.at(-1)
-    this.#bytes += bytes.length
-    if (last === undefined || last.length + bytes.length > chunkLimit) this.#waiting.push(bytes)
-    else this.#waiting[this.#waiting.length - 1] = Buffer.concat([last, bytes])
+  #seal(): void {
+    if (this.#gatheredBytes > 0) this.#waiting.push(Buffer.from(this.#gathered))
+    this.#gathered = ''
+    this.#gatheredBytes = 0
   }
 
   #send(): void {
@@ -82,6 +95,7 @@ export class Output {
 
   /** Whether nothing waits any more. */
   #sendAll(): boolean {
+    this.#seal()
     try {
       for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
         const written = writeSync(this.#fd, first)
