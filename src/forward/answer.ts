@@ -32,7 +32,9 @@ const headersOnly: ReadonlySet<string> = new Set([
 
 /** The trailers of an answer that go on; null for none. */
 export function responseTrailers(trailers: IncomingHttpHeaders): IncomingHttpHeaders | null {
-  const kept = Object.entries(trailers)
+  const sent = Object.entries(trailers)
+  if (sent.length === 0) return null
+  const kept = sent
     .filter(([name]) => isForwarded(name) && !headersOnly.has(name))
     .map(([name, value]) => [name, [value].flat().join(', ')] as const)
   return kept.length === 0 ? null : Object.fromEntries(kept)

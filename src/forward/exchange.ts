@@ -347,9 +347,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     } else if (this.#whole === null) {
       this.#end(trailers)
     } else {
-      this.#passRead(controller, this.#whole, trailers).catch(() =>
-        this.#giveUp('upstream-unreadable', 'upstream'),
-      )
+      this.#passWhole(controller, this.#whole, trailers)
     }
   }
 
@@ -514,17 +512,34 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     }
     this.#whole = null
     if (!this.#writeHead(whole.status, whole.message, whole.headers)) return
-    this.#write(controller, Buffer.concat(whole.chunks))
+    this.#write(controller, whole.body)
   }
 
-  async #passRead(
+  #passWhole(
     controller: Dispatcher.DispatchController,
     whole: WholeAnswer,
     trailers: IncomingHttpHeaders,
-  ): Promise<void> {
+  ): void {
+    const decoded = whole.decoded()
+    if (!(decoded instanceof Promise)) {
+      this.#passRead(controller, whole, decoded, trailers)
+      return
+    }
+    decoded
+      .then((bytes) => {
+        if (!this.#finished) this.#passRead(controller, whole, bytes, trailers)
+      })
+      .catch(() => this.#giveUp('upstream-unreadable', 'upstream'))
+  }
+
+  #passRead(
+    controller: Dispatcher.DispatchController,
+    whole: WholeAnswer,
+    decoded: Buffer | null,
+    trailers: IncomingHttpHeaders,
+  ): void {
     const reader = this.#reader()
-    const read = await whole.read(this.#carrier.rewriter, reader)
-    if (this.#finished) return
+    const read = whole.read(decoded, this.#carrier.rewriter, reader)
     if (read === null) {
       this.#passUnread(controller, whole)
       if (!this.#finished) this.#end(trailers)
@@ -539,14 +554,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#hint = 'config.js does not name COPILOT_API_URL: the socket goes past the gateway'
     }
     if (!this.#writeHead(whole.status, whole.message, whole.headers)) return
-    this.#response.write(read.body)
-    this.#end(trailers)
+    this.#end(trailers, read.body)
   }
 
   #reader(): Reader {
     const { decision, origin } = this.#decided
     const session = decision.allow && decision.handsOn ? decision.session : null
-    const copilotSession = session === null ? null : signParameter(session, this.#carrier.keyring)
+    const copilotSession = (): string | null =>
+      session === null ? null : signParameter(session, this.#carrier.keyring)
     return { origin, path: decision.path ?? '', copilotSession }
   }
 
@@ -556,10 +571,10 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     return decision.allow && decision.isPublic
   }
 
-  #end(trailers: IncomingHttpHeaders): void {
+  #end(trailers: IncomingHttpHeaders, body?: Buffer): void {
     const kept = responseTrailers(trailers)
     if (kept !== null) this.#response.addTrailers(kept)
-    this.#finish()
+    this.#finish(body)
   }
 
   /** Refuses where the client has had no answer yet, else cuts it short: it must not look whole. */
@@ -572,10 +587,10 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     }
   }
 
-  #finish(): void {
+  #finish(body?: Buffer): void {
     this.#finished = true
     this.#waitFor('client')
-    this.#response.end()
+    this.#response.end(body)
   }
 
   #abandon(): void {

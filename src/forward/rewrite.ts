@@ -14,7 +14,7 @@ export interface Reader {
   readonly origin: string
   readonly path: string
   /** A `copilotSession` for the session that the request acts for; null where that is not one. */
-  readonly copilotSession: string | null
+  readonly copilotSession: () => string | null
 }
 
 export interface Rewriter {
@@ -38,12 +38,11 @@ export function createRewriter(api: URL, apiToken: string | null): Rewriter {
   return {
     strict: token !== null,
     rewrite(text, kind, reader) {
-      const { origin, path, copilotSession } = reader
+      const { origin, path } = reader
       let rewritten = token === null ? text : text.replace(token, standIn)
       // A token that was changed there before it was here is one all the same.
       if (token !== null && path === configPath)
         rewritten = rewritten.replace(namedToken, `$1${standIn}$3`)
-      const parameter = copilotSession === null ? '' : `?copilotSession=${copilotSession}`
       const own = { http: origin, ws: origin.replace(/^http/, 'ws') }
       rewritten = rewritten.replace(
         address,
@@ -51,12 +50,10 @@ export function createRewriter(api: URL, apiToken: string | null): Rewriter {
           const there = scheme.toLowerCase().startsWith('ws') ? own.ws : own.http
           const written = there.replace('//', slashes)
           const isWhole = path === configPath && end !== undefined
-          return written + slash + (isWhole ? parameter : '')
+          return written + slash + (isWhole ? parameterOf(reader) : '')
         },
       )
-      if (kind === 'html' && parameter !== '') {
-        rewritten = withParameter(rewritten, parameter, reader)
-      }
+      if (kind === 'html') rewritten = withParameter(rewritten, reader)
       return rewritten === text ? null : rewritten
     },
   }
@@ -110,16 +107,24 @@ const reference =
   /((?:src|href)\s*=\s*["']?)([^"'\s>?#]{0,256}config\.js)(\?[^"'\s>#]{0,256})?(?=["'\s>#])/gi
 
 /** Gives the document's reference to its `config.js` a parameter. */
-function withParameter(html: string, parameter: string, { origin, path }: Reader): string {
+function withParameter(html: string, reader: Reader): string {
+  const { origin, path } = reader
   return html.replace(
     reference,
     (whole, attribute: string, address: string, query: string | undefined) => {
       const url = URL.parse(address, origin + path)
-      if (url?.origin !== origin || url.pathname !== configPath) return whole
+      const isOurs = url?.origin === origin && url.pathname === configPath
+      const parameter = isOurs ? parameterOf(reader) : ''
+      if (parameter === '') return whole
       const queried = query === undefined ? parameter : `${query}&amp;${parameter.slice(1)}`
       return attribute + address + queried
     },
   )
+}
+
+function parameterOf({ copilotSession }: Reader): string {
+  const signed = copilotSession()
+  return signed === null ? '' : `?copilotSession=${signed}`
 }
 
 /** What kind of text an answer is; null where it is none that is rewritten. */
@@ -192,8 +197,12 @@ export function forReadableAnswer(
   return kept
 }
 
+/** What browsers say. */
+const allKnown = /^(?:(?:gzip|deflate|br|zstd)(?:, (?!$)|$))+$/
+
 /** An Accept-Encoding without the codings that can't be undone. */
 function decodable(accepted: string): string {
+  if (allKnown.test(accepted)) return accepted
   const isKnown = (coding: string): boolean => {
     const name = coding.split(';', 1)[0]?.trim().toLowerCase() ?? ''
     return name === 'identity' || Object.hasOwn(decoders, name)
@@ -212,21 +221,23 @@ const decoders: Readonly<
   zstd: promisify(zstdDecompress),
 }
 
-/** A whole answer as text, a character a byte; null where it can't be read. */
-export async function readAnswer(body: Buffer, headers: Headers): Promise<string | null> {
-  const decoded = await decodeBody(body, String(headers['content-encoding'] ?? 'identity'))
-  if (decoded === null) return null
-  const text = decoded.toString('latin1')
-  const charset = /charset\s*=\s*["']?([\w-]+)/i.exec(String(headers['content-type']))?.[1] ?? ''
+/** A whole answer's bytes as a text, a character a byte; null where they can't be read so. */
+export function textOf(body: Buffer, contentType: string): string | null {
+  const text = body.toString('latin1')
+  const charset = /charset\s*=\s*["']?([\w-]+)/i.exec(contentType)?.[1] ?? ''
   // Where a character is not a byte, what is looked for could hide.
   const isWide = /^(?:utf-?(?:16|32|7)|unicode|(?:iso-10646-)?ucs|iso-2022)/i.test(charset)
   return isWide || /^(?:\xfe\xff|\xff\xfe)/.test(text) ? null : text
 }
 
-async function decodeBody(body: Buffer, coding: string): Promise<Buffer | null> {
+/** A whole answer without its coding, at once where it has none; null where that can't be undone. */
+export function decodeBody(body: Buffer, coding: string): Buffer | Promise<Buffer | null> {
   const name = coding.trim().toLowerCase()
-  if (name === 'identity' || name === '' || body.length === 0) return body
-  const decoder = Object.hasOwn(decoders, name) ? decoders[name] : undefined
+  return name === 'identity' || name === '' || body.length === 0 ? body : undo(body, name)
+}
+
+async function undo(body: Buffer, coding: string): Promise<Buffer | null> {
+  const decoder = Object.hasOwn(decoders, coding) ? decoders[coding] : undefined
   try {
     return (await decoder?.(body, { maxOutputLength: mostWhole })) ?? null
   } catch {

@@ -3,12 +3,13 @@ import { brotliCompress, deflate, gzip, zstdCompress } from 'node:zlib'
 import t from 'tap'
 import {
   createRewriter,
+  decodeBody,
   forReadableAnswer,
   type Kind,
   kindOf,
   mostWhole,
   type Rewriter,
-  readAnswer,
+  textOf,
 } from '../../src/forward/rewrite.ts'
 
 const api = new URL('https://api.copilot.example')
@@ -23,8 +24,16 @@ interface Read {
   readonly copilotSession?: string | null
 }
 
-function rewrite(text: string, { by = strict, kind = 'code', ...rest }: Read = {}): string | null {
-  return by.rewrite(text, kind, { origin, path: '/x.js', copilotSession: null, ...rest })
+function rewrite(
+  text: string,
+  { by = strict, kind = 'code', path = '/x.js', copilotSession = null }: Read = {},
+): string | null {
+  return by.rewrite(text, kind, { origin, path, copilotSession: () => copilotSession })
+}
+
+async function readAnswer(body: Buffer, headers: Record<string, string>): Promise<string | null> {
+  const decoded = await decodeBody(body, headers['content-encoding'] ?? '')
+  return decoded === null ? null : textOf(decoded, headers['content-type'] ?? '')
 }
 
 t.test('the backend’s address becomes the gateway’s', (t) => {
