@@ -3,9 +3,7 @@ import { type Advice, advice } from '../observe/advice.ts'
 import type { NoAccessLine } from './access-line.ts'
 import type { Count } from './distinct.ts'
 import type { Cause, Effect, Survey, Total } from './survey.ts'
-
-/** Makes a text stand out where the output can show it; the words alone say all. */
-export type Paint = (style: 'red' | 'yellow' | 'green' | 'bold' | 'dim', text: string) => string
+import { number, type Paint, percent, plural, printable, printableJson, wrap } from './words.ts'
 
 /** What was read, in lines; `before` lie before the time that was asked for. */
 export type Lines = Readonly<Record<'access' | 'before' | NoAccessLine | 'long', number>>
@@ -17,7 +15,6 @@ export interface Report {
   readonly since: number | null
 }
 
-const columns = 80
 const mostShown = 50
 
 /** The report for people; nothing that the log quotes of clients acts on a terminal. */
@@ -55,7 +52,7 @@ export function json({ survey, lines, since }: Report): string {
       ...adviceOn(cause.reason),
     })),
   }
-  return `${JSON.stringify(whole, null, 2).replace(unprintable, escapeJson)}\n`
+  return printableJson(whole)
 }
 
 /** What was read, of each kind that there was. */
@@ -164,55 +161,10 @@ function plain(text: string): string {
   return text.replaceAll('`', '')
 }
 
-const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
-
-/** Control and format characters, and those that end a line, made visible; cut where it is long. */
-function printable(text: string): string {
-  const short = text.length > 200 ? `${text.slice(0, 200)}…` : text
-  return short.replace(unprintable, (one) => `\\u{${one.codePointAt(0)?.toString(16)}}`)
-}
-
-/** JSON's own line ends and indentation stay. */
-function escapeJson(text: string): string {
-  if (text === '\n') return text
-  return text
-    .split('')
-    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
-    .join('')
-}
-
-function percent(share: number): string {
-  const value = share * 100
-  return `${value === 100 || value === 0 ? value : value.toFixed(value < 1 ? 2 : 1)} %`
-}
-
-function number(value: number): string {
-  return value.toLocaleString('en-US')
-}
-
-function plural(value: number, noun: string, nouns = `${noun}s`): string {
-  return `${number(value)} ${value === 1 ? noun : nouns}`
-}
-
 function counted({ count, exact }: Count): string {
   return exact ? number(count) : `more than ${number(count)}`
 }
 
 function countOf(count: Count, noun: string, nouns = `${noun}s`): string {
   return count.exact ? plural(count.count, noun, nouns) : `${counted(count)} ${nouns}`
-}
-
-/** Lines no wider than a terminal, unless one word is. */
-function wrap(text: string, first: string, others = first): string {
-  const lines: string[] = []
-  let line = first
-  let isEmpty = true
-  for (const word of text.split(' ')) {
-    if (!isEmpty && line.length + 1 + word.length > columns) {
-      lines.push(line)
-      line = `${others}${word}`
-    } else line += isEmpty ? word : ` ${word}`
-    isEmpty = false
-  }
-  return `${[...lines, line].join('\n')}\n`
 }
