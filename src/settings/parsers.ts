@@ -56,7 +56,10 @@ const bytes = { '': 1, b: 1, kb: 2 ** 10, mb: 2 ** 20 }
 export const longestTimer = 2 ** 31 - 1
 
 /** A number and its unit; `0` alone needs none. Bounds in milliseconds. */
-export function duration(least: number, most = Number.MAX_SAFE_INTEGER): Parser<number> {
+export function duration(
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): (text: string, surroundings?: Surroundings) => Parsed<number> {
   return (text) => {
     const value = text === '0' ? 0 : measure(text, milliseconds)
     if (value === null) return wrong('must be a number and ms, s, m, h or d, such as 90s or 1.5h')

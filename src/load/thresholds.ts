@@ -1,0 +1,95 @@
+import { number, percent } from '../report/words.ts'
+import { duration } from '../settings/parsers.ts'
+import type { Results } from './results.ts'
+
+export type Threshold =
+  | { readonly name: Percentile /** ms */; readonly most: number }
+  | { readonly name: 'errors' /** Of all steps, 0 to 1. */; readonly most: number }
+
+/** What a run was held to. */
+export interface Judged {
+  readonly name: string
+  readonly limit: string
+  readonly found: string
+  readonly passed: boolean
+}
+
+type Percentile = (typeof percentiles)[number]
+
+const percentiles = ['p50', 'p90', 'p99', 'p999'] as const
+
+/** Flags of the command line: latencies such as `50ms`, errors such as `0.1%`. */
+export type ThresholdFlags = Readonly<Partial<Record<Threshold['name'], string | undefined>>>
+
+/** The thresholds, or what is wrong with the first flag that can't be read. */
+export function parseThresholds(flags: ThresholdFlags): readonly Threshold[] | string {
+  const thresholds: Threshold[] = []
+  for (const name of percentiles) {
+    const text = flags[name]
+    if (text === undefined) continue
+    const parsed = duration(1)(text)
+    if ('problems' in parsed) return `--${name} ${parsed.problems.join(', and ')}`
+    // The parser would round it.
+    if (/\.\d+ms$/.test(text)) return `--${name} must be whole milliseconds`
+    thresholds.push({ name, most: parsed.value })
+  }
+  if (flags.errors !== undefined) {
+    const [, digits] = /^(\d{1,3}(?:\.\d{1,9})?)%$/.exec(flags.errors) ?? []
+    const most = Number(digits) / 100
+    if (!(most <= 1)) return '--errors must be a share of all steps from 0% to 100%, such as 0.1%'
+    thresholds.push({ name: 'errors', most })
+  }
+  return thresholds
+}
+
+/**
+ * Holds a run to the thresholds, and each run to two more: some step was answered as it was due, and
+ * no attack was let in. What could not be measured does not pass.
+ */
+export function judge(results: Results, thresholds: readonly Threshold[]): readonly Judged[] {
+  const { total, attacks } = results
+  const answered = total.count - total.failed
+  const letIn = attacks.reduce((sum, attack) => sum + attack.letIn, 0)
+  const sent = attacks.reduce((sum, attack) => sum + attack.sent, 0)
+  return [
+    {
+      name: 'steps answered',
+      limit: 'at least 1',
+      found: `${number(answered)} of ${number(total.count)}`,
+      passed: answered >= 1 && total.latency !== null,
+    },
+    {
+      name: 'attacks let in',
+      limit: 'none',
+      found: `${number(letIn)} of ${number(sent)}`,
+      passed: letIn === 0,
+    },
+    ...thresholds.map((threshold) => judgeOne(results, threshold)),
+  ]
+}
+
+function judgeOne({ total }: Results, { name, most }: Threshold): Judged {
+  if (name === 'errors') {
+    const share = total.failed / total.count
+    return {
+      name: 'steps failed',
+      limit: `at most ${exactly(most * 100)} %`,
+      found: `${number(total.failed)} of ${number(total.count)}${total.count > 0 ? ` (${percent(share)})` : ''}`,
+      passed: share <= most,
+    }
+  }
+  const found = total.latency?.[name]
+  return {
+    name: `${name === 'p999' ? 'p99.9' : name} latency`,
+    limit: `at most ${exactly(most)} ms`,
+    found: found === undefined ? 'no latency' : `${exactly(found)} ms`,
+    passed: found !== undefined && found <= most,
+  }
+}
+
+/** Unrounded, so that what is just past a limit is seen to be. */
+function exactly(value: number): string {
+  return exact.format(value)
+}
+
+const exact = new Intl.NumberFormat('en-US', { maximumFractionDigits: 9 })
