@@ -1,5 +1,6 @@
 import { number, percent, printable } from '../report/words.ts'
-import type { Latency, Measured, Results } from './results.ts'
+import type { Measured, Results } from './results.ts'
+import type { Span } from './spans.ts'
 import type { Judged } from './thresholds.ts'
 import { figure, milliseconds, rate, span } from './words.ts'
 
@@ -22,18 +23,18 @@ export interface Column {
 const mostRows = 50
 const latencies = ['p50', 'p90', 'p99', 'p999', 'max'] as const
 
-/** All tables that every report has, in the order they are read. */
-export function tables(results: Results, judged: readonly Judged[]): readonly Table[] {
-  return [
-    thresholdTable(judged),
-    kindTable(results),
-    statusTable(results),
-    failureTable(results),
-    attackTable(results),
-    lostTable(results),
-    lagTable(results),
-    planTable(results),
-  ]
+/** The tables that every report has, in the order they are read. */
+export function tables(results: Results, judged: readonly Judged[]) {
+  return {
+    thresholds: thresholdTable(judged),
+    kinds: kindTable(results),
+    statuses: statusTable(results),
+    failures: failureTable(results),
+    attacks: attackTable(results),
+    lost: lostTable(results),
+    lag: lagTable(results),
+    plan: planTable(results),
+  } satisfies Readonly<Record<string, Table>>
 }
 
 /** The curve of latencies, for a report whose picture shows it. */
@@ -49,12 +50,37 @@ export function percentileTable({ percentiles }: Results): Table {
 
 export const noAnswer = 'No step was answered.'
 
-/** A latency's cells, as `latencies` names them. */
-export function latencyCells(latency: Latency | null): readonly string[] {
+/** The run over time, for a report whose pictures show it. */
+export function spanTable(spans: readonly Span[]): Table {
+  const length = spans[0]?.seconds ?? 1
+  return {
+    title: 'Over time, latency in ms',
+    columns: [
+      amount('Second'),
+      amount('Steps'),
+      amount('Failed'),
+      ...latencyColumns,
+      amount('Agents'),
+      amount('Sockets'),
+    ],
+    rows: spans.map(({ at, count, failed, latency, agents, sockets }) => [
+      number(at),
+      number(count),
+      number(failed),
+      ...latencyCells(latency),
+      number(agents),
+      number(sockets),
+    ]),
+    none: 'The run had no second.',
+    note: length === 1 ? null : `A row is ${length} seconds, with the slowest of them.`,
+  }
+}
+
+function latencyCells(latency: Span['latency']): readonly string[] {
   return latencies.map((name) => (latency === null ? '–' : figure(latency[name])))
 }
 
-export const latencyColumns: readonly Column[] = ['p50', 'p90', 'p99', 'p99.9', 'max'].map(amount)
+const latencyColumns: readonly Column[] = ['p50', 'p90', 'p99', 'p99.9', 'max'].map(amount)
 
 /** The sentences above the tables: what was found in all. */
 export function summary(results: Results): readonly string[] {

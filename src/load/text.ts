@@ -18,7 +18,7 @@ export function presentText(
     wrap(`Copilot Gateway ${printable(version)}, started ${printable(started)}.`, ''),
     ...summary(results).map((sentence) => wrap(sentence, '')),
     ...(warning === null ? [] : ['\n', paint('yellow', wrap(warning, ''))]),
-    ...tables(results, judged).map((table) => `\n${presentTable(table, paint)}`),
+    ...Object.values(tables(results, judged)).map((table) => `\n${presentTable(table, paint)}`),
     '\n',
     paint(passed ? 'green' : 'red', wrap(verdict(judged), '')),
   ].join('')

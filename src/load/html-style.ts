@@ -1,0 +1,108 @@
+/** The look of the report's page: the dashboard's colours and measures, which a test compares. */
+export const style = `
+:root {
+  color-scheme: light dark;
+  --ground: #f4f6f8;
+  --surface: #fff;
+  --text: #1b1f24;
+  --quiet: #545d68;
+  --line: #d0d7de;
+  --control: #7d8792;
+  --accent: #0550ae;
+  --good: #116329;
+  --doubtful: #7d4e00;
+  --bad: #b3141d;
+  --line-1: #0550ae;
+  --line-2: #b34700;
+  --line-3: #00755e;
+  --bar: #b34700;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ground: #0d1117;
+    --surface: #161b22;
+    --text: #e6edf3;
+    --quiet: #9da7b3;
+    --line: #30363d;
+    --control: #7d8590;
+    --accent: #79b8ff;
+    --good: #56d364;
+    --doubtful: #e3b341;
+    --bad: #ff8e86;
+    --line-1: #79b8ff;
+    --line-2: #f0a35e;
+    --line-3: #4fd1b0;
+    --bar: #f0a35e;
+  }
+}
+* { box-sizing: border-box }
+body {
+  max-width: 90rem;
+  margin: 0 auto;
+  padding: 0 clamp(.75rem, 2vw, 1.5rem) 2rem;
+  background: var(--ground);
+  color: var(--text);
+  font: .9375rem / 1.5 system-ui, sans-serif;
+  overflow-wrap: anywhere;
+}
+h1, h2, p { margin: 0 }
+h1, h2 { font-size: 1rem }
+h1 span, h2 span { color: var(--quiet); font-weight: normal }
+header { display: flex; flex-wrap: wrap; justify-content: space-between; gap: .25rem 1rem; padding: .75rem 0 }
+header p { color: var(--quiet) }
+section { min-width: 0; padding: .75rem 1rem; border: 1px solid var(--line); border-radius: 8px; background: var(--surface) }
+#state { margin-bottom: 1rem; border-left: 6px solid var(--bad) }
+#state.good { border-left-color: var(--good) }
+#state h2 { font-size: 1.375rem; line-height: 1.3 }
+#state > p { margin-top: .5rem; font-variant-numeric: tabular-nums }
+#state table { margin-top: .75rem; max-width: 48rem }
+.doubtful b { color: var(--doubtful) }
+.sections { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem }
+.whole { grid-column: 1 / -1 }
+.legend { display: flex; flex-wrap: wrap; gap: 0 1.25rem; margin-top: .25rem; font-size: .875rem }
+.swatch { margin-right: .375rem }
+.plot { display: block; width: calc(100% - 6rem); height: 11rem; margin: .75rem 1.75rem 2rem 4.25rem; overflow: visible }
+.bars { display: block; width: 100%; margin: .25rem 0 .5rem }
+.plot, .bars { font-size: .75rem; font-variant-numeric: tabular-nums }
+svg text { fill: currentColor; color: var(--quiet) }
+.bars text { font-size: .8125rem }
+.bars .label { color: var(--text) }
+.grid { stroke: var(--line); shape-rendering: crispEdges }
+path { fill: none; vector-effect: non-scaling-stroke; stroke-linejoin: round; stroke-linecap: round }
+.line-1, .line-2, .line-3 { stroke-width: 2 }
+.line-1 { stroke: var(--line-1) }
+.line-2 { stroke: var(--line-2); stroke-dasharray: 7 4; stroke-linecap: butt }
+.line-3 { stroke: var(--line-3); stroke-dasharray: 2 3; stroke-linecap: butt }
+.bar-1 { fill: var(--line-1); stroke: var(--line-1) }
+.bar-2 { fill: var(--bar); stroke: var(--bar) }
+.bar-bad { fill: var(--bad); stroke: var(--bad) }
+.empty, .note { color: var(--quiet); font-size: .875rem }
+.empty { padding: .75rem 0 }
+.note { margin-top: .375rem }
+details { margin-top: .5rem }
+summary { width: fit-content; min-height: 1.5rem; color: var(--accent); font-size: .875rem; cursor: pointer }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
+.scroller { max-height: 30rem; overflow: auto }
+table { width: 100%; margin-top: .5rem; border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .75rem .25rem 0; border-top: 1px solid var(--line); text-align: start; vertical-align: top; font-weight: normal }
+thead th { border-top: 0; color: var(--quiet) }
+.number { text-align: end; white-space: nowrap }
+.good { color: var(--text) }
+td.good { color: var(--good) }
+td.bad { color: var(--bad); font-weight: 600 }
+@media (max-width: 47.5rem) {
+  .wide thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
+  .wide, .wide :is(tbody, tr, th, td) { display: block }
+  .wide tr { padding: .375rem 0; border-top: 1px solid var(--line) }
+  .wide tbody :is(th, td) { display: inline-block; padding: 0 1rem 0 0; border: 0; text-align: start }
+  .wide tbody th { display: block; font-weight: 600 }
+  .wide td::before { content: attr(data-label) " "; color: var(--quiet) }
+}
+@media print {
+  body { background: none }
+  section { break-inside: avoid }
+  .scroller { max-height: none; overflow: visible }
+  details::details-content { content-visibility: visible; block-size: auto }
+  summary { display: none }
+}
+`

@@ -1,0 +1,248 @@
+import { createHash } from 'node:crypto'
+import { number, printable } from '../report/words.ts'
+import {
+  barChart,
+  escapeHtml,
+  linearAxis,
+  lineChart,
+  logAxis,
+  percentileAxis,
+  timeAxis,
+} from './chart.ts'
+import { style } from './html-style.ts'
+import type { Results } from './results.ts'
+import { type Span, spansOf } from './spans.ts'
+import {
+  noAnswer,
+  percentileTable,
+  spanTable,
+  summary,
+  type Table,
+  tables,
+  verdict,
+} from './tables.ts'
+import type { Judged } from './thresholds.ts'
+import { doubt, figure, milliseconds, span } from './words.ts'
+
+/** The report as one page that asks for nothing else and runs no script. */
+export function presentHtml(results: Results, judged: readonly Judged[]): string {
+  const { thresholds, kinds, statuses, failures, attacks, lost, lag, plan } = tables(
+    results,
+    judged,
+  )
+  const spans = spansOf(results.seconds)
+  const length = spans[0]?.seconds ?? 1
+  const slowest = length === 1 ? 'each second' : `the slowest of ${length} seconds each`
+  const target = escapeHtml(printable(results.target))
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${csp}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Load on ${target}</title>
+<style>${style}</style>
+</head>
+<body>
+<header><h1>Copilot Gateway <span>${escapeHtml(printable(results.version))}</span></h1><p>Load on ${target}, started ${escapeHtml(printable(results.started))}</p></header>
+<main>
+${state(results, judged, thresholds)}
+<div class="sections">
+${section('Latency', `${slowest}, logarithmic`, latencyChart(spans))}
+${section('Percentiles', 'of all steps, logarithmic', percentileChart(results) + folded('Percentiles as a table', percentileTable(results)))}
+${section('Steps', 'per second', rateChart(spans))}
+${section('Open', 'agents and sockets', openChart(spans))}
+${section('Statuses', 'of answers', statusChart(results) + tableHtml(statuses))}
+${section('Attacks', 'by the reason to refuse them', attackChart(results) + tableHtml(attacks))}
+${section(kinds.title, null, tableHtml(kinds), 'whole')}
+${section(failures.title, null, tableHtml(failures))}
+${section(lost.title, null, tableHtml(lost))}
+${section(plan.title, null, tableHtml(plan))}
+${section(lag.title, null, tableHtml(lag))}
+${section('Over time', 'all that the charts show', folded('Over time as a table', spanTable(spans)), 'whole')}
+</div>
+</main>
+</body>
+</html>
+`
+}
+
+const csp = [
+  "default-src 'none'",
+  `style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'`,
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ')
+
+function state(results: Results, judged: readonly Judged[], thresholds: Table): string {
+  const warning = doubt(results)
+  const note =
+    warning === null ? '' : `\n<p class="doubtful"><b>▲ Note:</b> ${escapeHtml(warning)}</p>`
+  const passed = judged.every((one) => one.passed)
+  return `<section id="state" class="${passed ? 'good' : 'bad'}">
+<h2>${escapeHtml(verdict(judged))}</h2>${note}
+<p>${summary(results).map(escapeHtml).join('<br>')}</p>
+${tableHtml(thresholds)}
+</section>`
+}
+
+function section(title: string, note: string | null, html: string, style = 'chart'): string {
+  const said = note === null ? '' : ` <span>${escapeHtml(note)}</span>`
+  return `<section class="${style}"><h2>${escapeHtml(title)}${said}</h2>
+${html}
+</section>`
+}
+
+function folded(title: string, table: Table): string {
+  return `<details><summary>${escapeHtml(title)}</summary>
+<div class="scroller" role="region" tabindex="0" aria-label="${escapeHtml(title)}">${tableHtml(table)}</div></details>`
+}
+
+const marks: Readonly<Record<string, string>> = { met: 'good', 'not met': 'bad' }
+
+/** A table whose rows become blocks in a narrow window, where it has many columns. */
+function tableHtml({ columns, rows, none, note }: Table): string {
+  if (rows.length === 0) return `<p class="empty">${escapeHtml(none)}</p>`
+  const heads = columns.map(
+    ({ name, isNumber }) =>
+      `<th scope="col"${isNumber ? ' class="number"' : ''}>${escapeHtml(name)}</th>`,
+  )
+  const key = Math.max(
+    0,
+    columns.findIndex(({ isNumber }) => !isNumber),
+  )
+  const lines = rows.map((row) => {
+    const cells = columns.map(({ name, isNumber }, index) => {
+      const text = row[index] ?? ''
+      const tag = index === key ? 'th scope="row"' : 'td'
+      const mark = isNumber ? 'number' : (marks[text] ?? '')
+      return `<${tag} class="${mark}" data-label="${escapeHtml(name)}">${escapeHtml(text)}</${tag.slice(0, 2)}>`
+    })
+    return `<tr>${cells.join('')}</tr>`
+  })
+  const said = note === null ? '' : `\n<p class="note">${escapeHtml(note)}</p>`
+  return `<table${columns.length > 4 ? ' class="wide"' : ''}><thead><tr>${heads.join('')}</tr></thead><tbody>
+${lines.join('\n')}
+</tbody></table>${said}`
+}
+
+function latencyChart(spans: readonly Span[]): string {
+  const lines = (['p50', 'p99', 'max'] as const).map((name) => ({
+    name,
+    points: spans.map(({ at, latency }) => ({ x: at, y: latency?.[name] ?? null })),
+  }))
+  const values = lines.flatMap(({ points }) => points.flatMap(({ y }) => y ?? []))
+  if (values.length === 0) return empty(noAnswer)
+  return lineChart({
+    id: 'latency',
+    title: 'Latency over time',
+    x: time(spans),
+    y: logAxis(values, milliseconds),
+    lines,
+  })
+}
+
+function percentileChart({ percentiles }: Results): string {
+  const points = percentiles
+    .filter(({ percentile }) => percentile < 100)
+    .map(({ percentile, latency }) => ({ x: percentile, y: latency }))
+  if (points.length === 0) return empty(noAnswer)
+  return lineChart({
+    id: 'percentiles',
+    title: 'Latency by percentile',
+    x: percentileAxis(Math.max(...points.map(({ x }) => x))),
+    y: logAxis(
+      points.map(({ y }) => y),
+      milliseconds,
+    ),
+    lines: [{ name: 'latency', points }],
+  })
+}
+
+function rateChart(spans: readonly Span[]): string {
+  if (spans.length === 0) return empty(noSecond)
+  const lines = [
+    { name: 'all', of: ({ count }: Span) => count },
+    { name: 'failed', of: ({ failed }: Span) => failed },
+  ].map(({ name, of }) => ({
+    name,
+    points: spans.map((span) => ({ x: span.at, y: of(span) / span.seconds })),
+  }))
+  return counts('rate', 'Steps per second', spans, lines)
+}
+
+function openChart(spans: readonly Span[]): string {
+  if (spans.length === 0) return empty(noSecond)
+  const lines = (['agents', 'sockets'] as const).map((name) => ({
+    name,
+    points: spans.map((span) => ({ x: span.at, y: span[name] })),
+  }))
+  return counts('open', 'Agents and open sockets', spans, lines)
+}
+
+const noSecond = 'The run had no second.'
+
+function counts(
+  id: string,
+  title: string,
+  spans: readonly Span[],
+  lines: readonly { name: string; points: readonly { x: number; y: number }[] }[],
+): string {
+  const most = Math.max(...lines.flatMap(({ points }) => points.map(({ y }) => y)))
+  return lineChart({ id, title, x: time(spans), y: linearAxis(most, figure), lines })
+}
+
+function time(spans: readonly Span[]) {
+  return timeAxis(spans.at(-1)?.at ?? 0, (value) => (value === 0 ? '0' : span(value * 1000)))
+}
+
+/** More bars than that tell nothing; the table has the rest. */
+const mostBars = 12
+
+function statusChart({ statuses: { agents, attackers } }: Results): string {
+  const all = [...new Set([...Object.keys(agents), ...Object.keys(attackers)])].sort()
+  if (all.length === 0) return ''
+  return barChart({
+    id: 'statuses',
+    title: 'Statuses of answers',
+    parts: [
+      { name: 'agents', style: 'bar-1' },
+      { name: 'attackers', style: 'bar-2' },
+    ],
+    rows: all.slice(0, mostBars).map((status) => {
+      const values = [agents[status] ?? 0, attackers[status] ?? 0]
+      return { label: printable(status), said: number(sum(values)), values }
+    }),
+  })
+}
+
+function attackChart({ attacks }: Results): string {
+  const reasons = new Map<string, { sent: number; letIn: number }>()
+  for (const { reason, sent, letIn } of attacks) {
+    const before = reasons.get(reason) ?? { sent: 0, letIn: 0 }
+    reasons.set(reason, { sent: before.sent + sent, letIn: before.letIn + letIn })
+  }
+  if (reasons.size === 0) return ''
+  return barChart({
+    id: 'attacks',
+    title: 'Attacks by the reason to refuse them',
+    parts: [
+      { name: 'not let in', style: 'bar-2' },
+      { name: 'let in', style: 'bar-bad' },
+    ],
+    rows: [...reasons].slice(0, mostBars).map(([reason, { sent, letIn }]) => ({
+      label: printable(reason),
+      said: letIn > 0 ? `${number(sent)}, ${number(letIn)} let in` : number(sent),
+      values: [sent - letIn, letIn],
+    })),
+  })
+}
+
+function empty(sentence: string): string {
+  return `<p class="empty">${escapeHtml(sentence)}</p>`
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
+}
