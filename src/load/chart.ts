@@ -93,7 +93,7 @@ ${bars.join('\n')}
 </svg>`
 }
 
-/** From 0 to a round number past `most`. */
+/** From 0 to a round number, `most` or past it. */
 export function linearAxis(most: number, say: (value: number) => string): Axis {
   const step = Math.max(1, round(most / 4, Math.ceil))
   const count = Math.max(1, Math.ceil(most / step))
@@ -132,7 +132,7 @@ export function logAxis(values: readonly number[], say: (value: number) => strin
   for (let value = low; value < high * 1.01 && ticks.length < 100; value = next(value)) {
     ticks.push(value)
   }
-  const few = ticks.length <= 7 ? ticks : ticks.filter((value) => isPower(value))
+  const few = ticks.length <= 9 ? ticks : ticks.filter((value) => isPower(value))
   const decades = Math.log10(high / low)
   return {
     place: (value) => (value <= low ? 0 : Math.log10(value / low) / decades),
@@ -145,7 +145,7 @@ export function logAxis(values: readonly number[], say: (value: number) => strin
 export function percentileAxis(highest: number): Axis {
   const nines = (value: number): number => -Math.log10(1 - Math.min(value, 99.99999) / 100)
   const top = Math.max(1, Math.ceil(nines(highest) - 1e-9))
-  const say = (value: number): string => `${Number(value.toFixed(5))} %`
+  const say = (value: number): string => String(Number(value.toFixed(5)))
   return {
     place: (value) => nines(value) / top,
     ticks: Array.from({ length: top + 1 }, (_, index) => tick(100 - 100 / 10 ** index, say)),

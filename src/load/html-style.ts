@@ -43,8 +43,9 @@ body {
   background: var(--ground);
   color: var(--text);
   font: .9375rem / 1.5 system-ui, sans-serif;
-  overflow-wrap: anywhere;
+  overflow-wrap: break-word;
 }
+td, tbody th { overflow-wrap: anywhere }
 h1, h2, p { margin: 0 }
 h1, h2 { font-size: 1rem }
 h1 span, h2 span { color: var(--quiet); font-weight: normal }
@@ -87,16 +88,16 @@ table { width: 100%; margin-top: .5rem; border-collapse: collapse; font-size: .8
 th, td { padding: .25rem .75rem .25rem 0; border-top: 1px solid var(--line); text-align: start; vertical-align: top; font-weight: normal }
 thead th { border-top: 0; color: var(--quiet) }
 .number { text-align: end; white-space: nowrap }
-.good { color: var(--text) }
+.number:first-child { width: 6rem }
 td.good { color: var(--good) }
 td.bad { color: var(--bad); font-weight: 600 }
 @media (max-width: 47.5rem) {
   .wide thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
-  .wide, .wide :is(tbody, tr, th, td) { display: block }
-  .wide tr { padding: .375rem 0; border-top: 1px solid var(--line) }
-  .wide tbody :is(th, td) { display: inline-block; padding: 0 1rem 0 0; border: 0; text-align: start }
-  .wide tbody th { display: block; font-weight: 600 }
-  .wide td::before { content: attr(data-label) " "; color: var(--quiet) }
+  .wide, .wide tbody { display: block }
+  .wide tr { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .375rem 0; border-top: 1px solid var(--line) }
+  .wide tbody :is(th, td) { padding: 0; border: 0; text-align: start }
+  .wide tbody th { flex-basis: 100%; font-weight: 600 }
+  .wide :is(td, th.number)::before { content: attr(data-label) " "; color: var(--quiet) }
 }
 @media print {
   body { background: none }

@@ -14,6 +14,7 @@ import type { Results } from './results.ts'
 import { type Span, spansOf } from './spans.ts'
 import {
   noAnswer,
+  noSecond,
   percentileTable,
   spanTable,
   summary,
@@ -32,7 +33,7 @@ export function presentHtml(results: Results, judged: readonly Judged[]): string
   )
   const spans = spansOf(results.seconds)
   const length = spans[0]?.seconds ?? 1
-  const slowest = length === 1 ? 'each second' : `the slowest of ${length} seconds each`
+  const slowest = length === 1 ? 'of each second' : `of the slowest of ${length} seconds`
   const target = escapeHtml(printable(results.target))
   return `<!doctype html>
 <html lang="en">
@@ -95,6 +96,7 @@ ${html}
 }
 
 function folded(title: string, table: Table): string {
+  if (table.rows.length === 0) return tableHtml(table)
   return `<details><summary>${escapeHtml(title)}</summary>
 <div class="scroller" role="region" tabindex="0" aria-label="${escapeHtml(title)}">${tableHtml(table)}</div></details>`
 }
@@ -122,7 +124,7 @@ function tableHtml({ columns, rows, none, note }: Table): string {
     return `<tr>${cells.join('')}</tr>`
   })
   const said = note === null ? '' : `\n<p class="note">${escapeHtml(note)}</p>`
-  return `<table${columns.length > 4 ? ' class="wide"' : ''}><thead><tr>${heads.join('')}</tr></thead><tbody>
+  return `<table${columns.length > 3 ? ' class="wide"' : ''}><thead><tr>${heads.join('')}</tr></thead><tbody>
 ${lines.join('\n')}
 </tbody></table>${said}`
 }
@@ -147,7 +149,7 @@ function percentileChart({ percentiles }: Results): string {
   const points = percentiles
     .filter(({ percentile }) => percentile < 100)
     .map(({ percentile, latency }) => ({ x: percentile, y: latency }))
-  if (points.length === 0) return empty(noAnswer)
+  if (points.length === 0) return ''
   return lineChart({
     id: 'percentiles',
     title: 'Latency by percentile',
@@ -161,7 +163,6 @@ function percentileChart({ percentiles }: Results): string {
 }
 
 function rateChart(spans: readonly Span[]): string {
-  if (spans.length === 0) return empty(noSecond)
   const lines = [
     { name: 'all', of: ({ count }: Span) => count },
     { name: 'failed', of: ({ failed }: Span) => failed },
@@ -173,7 +174,6 @@ function rateChart(spans: readonly Span[]): string {
 }
 
 function openChart(spans: readonly Span[]): string {
-  if (spans.length === 0) return empty(noSecond)
   const lines = (['agents', 'sockets'] as const).map((name) => ({
     name,
     points: spans.map((span) => ({ x: span.at, y: span[name] })),
@@ -181,14 +181,13 @@ function openChart(spans: readonly Span[]): string {
   return counts('open', 'Agents and open sockets', spans, lines)
 }
 
-const noSecond = 'The run had no second.'
-
 function counts(
   id: string,
   title: string,
   spans: readonly Span[],
   lines: readonly { name: string; points: readonly { x: number; y: number }[] }[],
 ): string {
+  if (spans.length === 0) return empty(noSecond)
   const most = Math.max(...lines.flatMap(({ points }) => points.map(({ y }) => y)))
   return lineChart({ id, title, x: time(spans), y: linearAxis(most, figure), lines })
 }

@@ -49,6 +49,7 @@ export function percentileTable({ percentiles }: Results): Table {
 }
 
 export const noAnswer = 'No step was answered.'
+export const noSecond = 'The run was over before its first second.'
 
 /** The run over time, for a report whose pictures show it. */
 export function spanTable(spans: readonly Span[]): Table {
@@ -71,7 +72,7 @@ export function spanTable(spans: readonly Span[]): Table {
       number(agents),
       number(sockets),
     ]),
-    none: 'The run had no second.',
+    none: noSecond,
     note: length === 1 ? null : `A row is ${length} seconds, with the slowest of them.`,
   }
 }
@@ -177,16 +178,16 @@ function attackTable({ attacks }: Results): Table {
   return {
     title: 'Attacks',
     columns: [
+      words('What is wrong'),
+      words('Reason to refuse it'),
       amount('Sent'),
       amount('Let in'),
-      words('Reason to refuse it'),
-      words('What is wrong'),
     ],
     rows: attacks.map(({ name, reason, sent, letIn }) => [
+      printable(name),
+      printable(reason),
       number(sent),
       number(letIn),
-      printable(reason),
-      printable(name),
     ]),
     none: 'No attack was sent.',
     note: null,
@@ -204,10 +205,11 @@ function lostTable({ sockets }: Results): Table {
 }
 
 function lagTable({ lag }: Results): Table {
+  const cells = latencyCells(lag)
   return {
-    title: 'Lag of this machine, in ms',
-    columns: latencyColumns,
-    rows: lag === null ? [] : [latencyCells(lag)],
+    title: 'Lag of this machine',
+    columns: [words('Percentile'), amount('Lag, ms')],
+    rows: lag === null ? [] : latencyColumns.map(({ name }, index) => [name, cells[index] ?? '']),
     none: 'It was not measured.',
     note: 'How late the machine that made the load began its steps.',
   }
