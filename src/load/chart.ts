@@ -176,10 +176,10 @@ function path(points: Points, x: Axis, y: Axis): string {
       return ''
     }
     const at = `${pen}${thousandths(x.place(point.x))} ${thousandths(1 - y.place(point.y))}`
-    // A point between gaps is a dot.
+    // A point between gaps would have no length.
     const isAlone = pen === 'M' && (points[index + 1]?.y ?? null) === null
     pen = 'L'
-    return isAlone ? `${at}h.1` : at
+    return isAlone ? `${at}m-6 0h12` : at
   })
   return parts.join('')
 }

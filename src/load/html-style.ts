@@ -62,7 +62,8 @@ section { min-width: 0; padding: .75rem 1rem; border: 1px solid var(--line); bor
 .whole { grid-column: 1 / -1 }
 .legend { display: flex; flex-wrap: wrap; gap: 0 1.25rem; margin-top: .25rem; font-size: .875rem }
 .swatch { margin-right: .375rem }
-.plot { display: block; width: calc(100% - 6rem); height: 11rem; margin: .75rem 1.75rem 2rem 4.25rem; overflow: visible }
+.plot { display: block; width: calc(100% - 6rem); height: 11rem; margin: .75rem 1.75rem 2rem 4.25rem }
+.plot, .plot svg { overflow: visible }
 .bars { display: block; width: 100%; margin: .25rem 0 .5rem }
 .plot, .bars { font-size: .75rem; font-variant-numeric: tabular-nums }
 svg text { fill: currentColor; color: var(--quiet) }

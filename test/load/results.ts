@@ -23,11 +23,11 @@ export function resultsOf({
   const all: Second[] = Array.from({ length: seconds }, (_, index) => {
     const at = index + 1
     const failed = Math.round(perSecond * failing(at))
-    const agents = Math.min(at * 4, 120)
+    const sockets = Math.min(240, Math.round(perSecond * perKind.socket * at))
     return {
       at,
-      agents,
-      sockets: failing(at) === 1 ? 0 : agents * 2,
+      agents: Math.ceil(sockets / 2),
+      sockets: failing(at) === 1 ? 0 : sockets,
       steps: measured(perSecond, failed, slow(at) * (1 + (at % 7) / 10)),
     }
   })
