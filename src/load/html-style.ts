@@ -98,7 +98,7 @@ td.bad { color: var(--bad); font-weight: 600 }
   .wide tr { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .375rem 0; border-top: 1px solid var(--line) }
   .wide tbody :is(th, td) { padding: 0; border: 0; text-align: start }
   .wide tbody th { flex-basis: 100%; font-weight: 600 }
-  .wide :is(td, th.number)::before { content: attr(data-label) " "; color: var(--quiet) }
+  .wide :is(td, th.number)::before { content: attr(data-label) " "; color: var(--quiet); font-weight: normal }
 }
 @media print {
   body { background: none }

@@ -33,7 +33,7 @@ export function presentHtml(results: Results, judged: readonly Judged[]): string
   )
   const spans = spansOf(results.seconds)
   const length = spans[0]?.seconds ?? 1
-  const slowest = length === 1 ? 'of each second' : `of the slowest of ${length} seconds`
+  const slowest = length === 1 ? 'of each second' : `slowest of every ${length} seconds`
   const target = escapeHtml(printable(results.target))
   return `<!doctype html>
 <html lang="en">

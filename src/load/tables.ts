@@ -1,4 +1,4 @@
-import { number, percent, printable } from '../report/words.ts'
+import { number, percent, plural, printable } from '../report/words.ts'
 import type { Measured, Results } from './results.ts'
 import type { Span } from './spans.ts'
 import type { Judged } from './thresholds.ts'
@@ -92,14 +92,14 @@ export function summary(results: Results): readonly string[] {
   const lost = Object.values(sockets.lost).reduce((sum, count) => sum + count, 0)
   return [
     `Ran for ${span(duration)}${interrupted ? ', ended before its time' : ''}.`,
-    `${number(total.count)} steps${perSecond === null ? '' : `, ${figure(perSecond)} per second`}; ` +
+    `${plural(total.count, 'step')}${perSecond === null ? '' : `, ${figure(perSecond)} per second`}; ` +
       `${number(total.failed)} failed${failed}.`,
     latency === null
       ? noAnswer
       : `Half were answered within ${milliseconds(latency.p50)}, 99 of 100 within ` +
         `${milliseconds(latency.p99)}, the slowest in ${milliseconds(latency.max)}.`,
-    `${number(sockets.opened)} sockets were opened, ${number(sockets.peak)} at once at most; ` +
-      `the other side closed ${number(lost)}.`,
+    `${plural(sockets.opened, 'socket')} opened, ${number(sockets.peak)} at once at most; ` +
+      `${number(lost)} closed by the other side.`,
   ]
 }
 

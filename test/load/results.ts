@@ -98,6 +98,23 @@ export function resultsOf({
   }
 }
 
+/** A run of which all that came from outside says this. */
+export function saying(text: string): Results {
+  return resultsOf({
+    lag: 5,
+    changes: {
+      version: text,
+      target: text,
+      started: text,
+      plan: { [text]: text },
+      statuses: { agents: { [text]: 1 }, attackers: { [`${text}.`]: 1 } },
+      failures: { [text]: 1 },
+      attacks: [{ name: text, reason: text, sent: 1, letIn: 0 }],
+      sockets: { opened: 1, peak: 1, lost: { [text]: 1 } },
+    },
+  })
+}
+
 /** Half of them take `usual` ms. */
 export function measured(count: number, failed: number, usual: number, max = usual * 40): Measured {
   const latency = count > failed ? latencyOf(usual, max) : null

@@ -1,0 +1,142 @@
+import t from 'tap'
+import type { Results } from '../../src/load/results.ts'
+import { judge, parseThresholds, type ThresholdFlags } from '../../src/load/thresholds.ts'
+import { resultsOf } from './results.ts'
+
+const base = resultsOf()
+
+/** What the run is held to, with these flags and changes, by name. */
+function judged(flags: ThresholdFlags, results: Results = base) {
+  const thresholds = parseThresholds(flags)
+  if (typeof thresholds === 'string') throw new Error(thresholds)
+  return judge(results, thresholds).map(({ name, limit, found, passed }) => [
+    name,
+    limit,
+    found,
+    passed,
+  ])
+}
+
+t.test('each flag is a limit, whose value itself is within it', async (t) => {
+  const total = {
+    count: 10_000,
+    failed: 10,
+    latency: { min: 1, mean: 4, p50: 3, p90: 20.25, p99: 50, p999: 1500, max: 2000 },
+  }
+  const rows: readonly (readonly [ThresholdFlags, readonly unknown[]])[] = [
+    [{ p50: '3ms' }, ['p50 latency', 'at most 3 ms', '3 ms', true]],
+    [{ p90: '20ms' }, ['p90 latency', 'at most 20 ms', '20.25 ms', false]],
+    [{ p99: '0.05s' }, ['p99 latency', 'at most 50 ms', '50 ms', true]],
+    [{ p99: '49ms' }, ['p99 latency', 'at most 49 ms', '50 ms', false]],
+    [{ p999: '1.5s' }, ['p99.9 latency', 'at most 1,500 ms', '1,500 ms', true]],
+    [{ p999: '1s' }, ['p99.9 latency', 'at most 1,000 ms', '1,500 ms', false]],
+    [{ errors: '0.1%' }, ['steps failed', 'at most 0.1 %', '10 of 10,000 (0.10 %)', true]],
+    [{ errors: '0.0999%' }, ['steps failed', 'at most 0.0999 %', '10 of 10,000 (0.10 %)', false]],
+    [{ errors: '0%' }, ['steps failed', 'at most 0 %', '10 of 10,000 (0.10 %)', false]],
+    [{ errors: '100%' }, ['steps failed', 'at most 100 %', '10 of 10,000 (0.10 %)', true]],
+  ]
+  for (const [flags, expected] of rows) {
+    t.strictSame(judged(flags, { ...base, total }).slice(2), [expected], JSON.stringify(flags))
+  }
+})
+
+t.test('all that is asked for is held to, and nothing else', async (t) => {
+  t.strictSame(
+    judged({ errors: '1%', p999: '1s', p50: '1s', p99: undefined }).map(([name]) => name),
+    ['steps answered', 'attacks let in', 'p50 latency', 'p99.9 latency', 'steps failed'],
+  )
+})
+
+t.test('without a flag, steps have to be answered and attacks refused', async (t) => {
+  const [first, ...attacks] = base.attacks
+  const rows: readonly (readonly [string, Results, readonly unknown[]])[] = [
+    [
+      'as it should be',
+      base,
+      [
+        ['12,000 of 12,000', true],
+        ['0 of 600', true],
+      ],
+    ],
+    [
+      'no attacks',
+      { ...base, attacks: [] },
+      [
+        ['12,000 of 12,000', true],
+        ['0 of 0', true],
+      ],
+    ],
+    [
+      'no step',
+      resultsOf({ seconds: 0 }),
+      [
+        ['0 of 0', false],
+        ['0 of 0', true],
+      ],
+    ],
+    [
+      'all failed',
+      resultsOf({ failing: () => 1 }),
+      [
+        ['0 of 12,000', false],
+        ['0 of 600', true],
+      ],
+    ],
+    [
+      'steps without a latency',
+      { ...base, total: { ...base.total, latency: null } },
+      [
+        ['12,000 of 12,000', false],
+        ['0 of 600', true],
+      ],
+    ],
+    [
+      'one attack let in',
+      first ? { ...base, attacks: [...attacks, { ...first, letIn: 1 }] } : base,
+      [
+        ['12,000 of 12,000', true],
+        ['1 of 600', false],
+      ],
+    ],
+  ]
+  for (const [name, results, expected] of rows) {
+    t.strictSame(
+      judged({}, results).map(([, , found, passed]) => [found, passed]),
+      expected,
+      name,
+    )
+  }
+})
+
+t.test('what was not measured passes no threshold', async (t) => {
+  const flags = { p50: '1d', p90: '1d', p99: '1d', p999: '1d', errors: '100%' }
+  t.strictSame(judged(flags, resultsOf({ seconds: 0 })).slice(2), [
+    ['p50 latency', 'at most 86,400,000 ms', 'no latency', false],
+    ['p90 latency', 'at most 86,400,000 ms', 'no latency', false],
+    ['p99 latency', 'at most 86,400,000 ms', 'no latency', false],
+    ['p99.9 latency', 'at most 86,400,000 ms', 'no latency', false],
+    ['steps failed', 'at most 100 %', '0 of 0', false],
+  ])
+})
+
+t.test('what is no limit is said, with its flag', async (t) => {
+  const share = '--errors must be a share of all steps from 0% to 100%, such as 0.1%'
+  const unit = 'must be a number and ms, s, m, h or d, such as 90s or 1.5h'
+  const rows: readonly (readonly [ThresholdFlags, string])[] = [
+    [{ p50: '50' }, `--p50 ${unit}`],
+    [{ p90: '' }, `--p90 ${unit}`],
+    [{ p99: '-5ms' }, `--p99 ${unit}`],
+    [{ p999: '0ms' }, '--p999 must be 1ms or more'],
+    [{ p99: '0.5ms' }, '--p99 must be whole milliseconds'],
+    [{ p99: '1.4ms' }, '--p99 must be whole milliseconds'],
+    [{ errors: '0.1' }, share],
+    [{ errors: '100.1%' }, share],
+    [{ errors: '-1%' }, share],
+    [{ errors: '%' }, share],
+    [{ errors: '1e1%' }, share],
+    [{ errors: '' }, share],
+  ]
+  for (const [flags, problem] of rows) {
+    t.equal(parseThresholds(flags), problem, JSON.stringify(flags))
+  }
+})
