@@ -50,6 +50,7 @@ h1, h2, p { margin: 0 }
 h1, h2 { font-size: 1rem }
 h1 span, h2 span { color: var(--quiet); font-weight: normal }
 header { display: flex; flex-wrap: wrap; justify-content: space-between; gap: .25rem 1rem; padding: .75rem 0 }
+header > * { min-width: 0; overflow-wrap: anywhere }
 header p { color: var(--quiet) }
 section { min-width: 0; padding: .75rem 1rem; border: 1px solid var(--line); border-radius: 8px; background: var(--surface) }
 #state { margin-bottom: 1rem; border-left: 6px solid var(--bad) }
