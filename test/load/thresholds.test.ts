@@ -83,6 +83,14 @@ t.test('without a flag, steps have to be answered and attacks refused', async (t
       ],
     ],
     [
+      'all failed, each in its time',
+      { ...base, total: { ...base.total, failed: base.total.count } },
+      [
+        ['0 of 12,000', false],
+        ['0 of 600', true],
+      ],
+    ],
+    [
       'steps without a latency',
       { ...base, total: { ...base.total, latency: null } },
       [
