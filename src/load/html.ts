@@ -13,6 +13,7 @@ import { style } from './html-style.ts'
 import type { Results } from './results.ts'
 import { type Span, spansOf } from './spans.ts'
 import {
+  countStatuses,
   noAnswer,
   noSecond,
   percentileTable,
@@ -101,7 +102,10 @@ function folded(title: string, table: Table): string {
 <div class="scroller" role="region" tabindex="0" aria-label="${escapeHtml(title)}">${tableHtml(table)}</div></details>`
 }
 
-const marks: Readonly<Record<string, string>> = { met: 'good', 'not met': 'bad' }
+const marks = new Map([
+  ['met', 'good'],
+  ['not met', 'bad'],
+])
 
 /** A table whose rows become blocks in a narrow window, where it has many columns. */
 function tableHtml({ columns, rows, none, note }: Table): string {
@@ -118,7 +122,7 @@ function tableHtml({ columns, rows, none, note }: Table): string {
     const cells = columns.map(({ name, isNumber }, index) => {
       const text = row[index] ?? ''
       const tag = index === key ? 'th scope="row"' : 'td'
-      const mark = isNumber ? 'number' : (marks[text] ?? '')
+      const mark = isNumber ? 'number' : (marks.get(text) ?? '')
       return `<${tag} class="${mark}" data-label="${escapeHtml(name)}">${escapeHtml(text)}</${tag.slice(0, 2)}>`
     })
     return `<tr>${cells.join('')}</tr>`
@@ -199,9 +203,9 @@ function time(spans: readonly Span[]) {
 /** More bars than that tell nothing; the table has the rest. */
 const mostBars = 12
 
-function statusChart({ statuses: { agents, attackers } }: Results): string {
-  const all = [...new Set([...Object.keys(agents), ...Object.keys(attackers)])].sort()
-  if (all.length === 0) return ''
+function statusChart(results: Results): string {
+  const statuses = countStatuses(results)
+  if (statuses.length === 0) return ''
   return barChart({
     id: 'statuses',
     title: 'Statuses of answers',
@@ -209,10 +213,11 @@ function statusChart({ statuses: { agents, attackers } }: Results): string {
       { name: 'agents', style: 'bar-1' },
       { name: 'attackers', style: 'bar-2' },
     ],
-    rows: all.slice(0, mostBars).map((status) => {
-      const values = [agents[status] ?? 0, attackers[status] ?? 0]
-      return { label: printable(status), said: number(sum(values)), values }
-    }),
+    rows: statuses.slice(0, mostBars).map(({ status, agents, attackers }) => ({
+      label: printable(status),
+      said: number(agents + attackers),
+      values: [agents, attackers],
+    })),
   })
 }
 
@@ -240,8 +245,4 @@ function attackChart({ attacks }: Results): string {
 
 function empty(sentence: string): string {
   return `<p class="empty">${escapeHtml(sentence)}</p>`
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0)
 }

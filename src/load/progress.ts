@@ -55,7 +55,7 @@ function drawn(output: Output, duration: number, paint: Paint): Progress {
 }
 
 function bar(elapsed: number, duration: number, width: number, paint: Paint): string {
-  const done = Math.min(1, elapsed / duration)
+  const done = Math.min(1, elapsed / Math.max(1, duration))
   const left = Math.max(0, duration - elapsed)
   const said = ` ${String(Math.floor(done * 100)).padStart(3)} %, ${span(left)} left`
   const room = width - said.length - 2

@@ -147,21 +147,34 @@ function kindTable({ kinds, total }: Results): Table {
   }
 }
 
-function statusTable({ statuses: { agents, attackers } }: Results): Table {
-  const all = [...new Set([...Object.keys(agents), ...Object.keys(attackers)])].sort()
+function statusTable(results: Results): Table {
   return {
     title: 'Statuses of answers',
     columns: [words('Status'), amount('Agents'), amount('Attackers')],
-    rows: all
-      .slice(0, mostRows)
-      .map((status) => [
-        printable(status),
-        number(agents[status] ?? 0),
-        number(attackers[status] ?? 0),
-      ]),
+    rows: countStatuses(results).map(({ status, agents, attackers }) => [
+      printable(status),
+      number(agents),
+      number(attackers),
+    ]),
     none: 'There was no answer.',
     note: null,
   }
+}
+
+export interface StatusCount {
+  readonly status: string
+  readonly agents: number
+  readonly attackers: number
+}
+
+export function countStatuses({ statuses }: Results): readonly StatusCount[] {
+  const agents = new Map(Object.entries(statuses.agents))
+  const attackers = new Map(Object.entries(statuses.attackers))
+  return [...new Set([...agents.keys(), ...attackers.keys()])].sort().map((status) => ({
+    status,
+    agents: agents.get(status) ?? 0,
+    attackers: attackers.get(status) ?? 0,
+  }))
 }
 
 function failureTable({ failures }: Results): Table {

@@ -17,6 +17,8 @@ t.test('no text of a run is markup', async (t) => {
     ['a comment', '<!--'],
     ['references', '&lt;b&gt;&#60;b&#62;'],
     ['CDATA', ']]><![CDATA['],
+    ['what every object has', 'constructor'],
+    ['the prototype', '__proto__'],
     ['controls', '\u0000\u001b\u202e\u2028'],
   ]
   const tags = (html: string): readonly string[] => html.match(/<[^>]*>/g) ?? []
@@ -27,6 +29,7 @@ t.test('no text of a run is markup', async (t) => {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: none may be in it
     t.notMatch(html, /[\u0000-\u0009\u000b-\u001f\u202e\u2028]/, name)
   }
+  t.match(present(saying('toString')), '>toString</th><td class="number" data-label="Agents">0<')
   t.match(present(saying('&lt;')), '<th scope="row" class="" data-label="Cause">&amp;lt;</th>')
 })
 

@@ -107,7 +107,7 @@ export function saying(text: string): Results {
       target: text,
       started: text,
       plan: { [text]: text },
-      statuses: { agents: { [text]: 1 }, attackers: { [`${text}.`]: 1 } },
+      statuses: { agents: {}, attackers: { [text]: 1 } },
       failures: { [text]: 1 },
       attacks: [{ name: text, reason: text, sent: 1, letIn: 0 }],
       sockets: { opened: 1, peak: 1, lost: { [text]: 1 } },
