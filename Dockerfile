@@ -8,6 +8,7 @@ COPY package.json package-lock.json .npmrc ./
 # Optional dependencies too: the compiler's native binary is one.
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json build.ts ./
+COPY packages packages
 COPY src src
 COPY demo demo
 RUN npm run build

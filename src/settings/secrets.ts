@@ -1,4 +1,4 @@
-import { createPublicKey } from 'node:crypto'
+import { decodeSecret, isKey, keyProblem, remedy } from '../../packages/copilot-link/src/secret.ts'
 import { nth, type Parser, wrong } from './parsers.ts'
 
 /** Shared secrets, newest first. */
@@ -27,49 +27,6 @@ export const sharedSecrets: Parser<readonly Buffer[]> = (text) => {
     }
   })
   return problems.length > 0 ? { problems } : { value: values, warnings }
-}
-
-const keyProblem =
-  'holds a PEM, DER or JWK key; a public key is no secret: give the shared secret itself'
-
-const remedy = 'take hex: and what openssl rand -hex 32 prints'
-
-function decodeSecret(text: string): Buffer | { readonly problem: string } {
-  const encoding = /^(?:hex|base64|utf8)(?=:)/.exec(text.toLowerCase())?.[0]
-  const encoded = encoding === undefined ? text : text.slice(encoding.length + 1)
-  let value = Buffer.from(encoded)
-  if (encoding === 'hex') {
-    if (!/^(?:[0-9a-f]{2})*$/i.test(encoded)) return { problem: 'is not hex, two digits a byte' }
-    value = Buffer.from(encoded, 'hex')
-  } else if (encoding === 'base64') {
-    value = Buffer.from(encoded, 'base64')
-    // Buffer skips what it does not know; base64url is base64 too.
-    const canonical = encoded
-      .replace(/={0,2}$/, '')
-      .replaceAll('+', '-')
-      .replaceAll('/', '_')
-    if (value.toString('base64url') !== canonical) return { problem: 'is not base64' }
-  } else if (/[\p{Cc}\uFFFD]/u.test(encoded)) {
-    return { problem: 'is not text: put bytes as hex: or base64:' }
-  }
-  if (isKey(value) || isKey(Buffer.from(encoded, 'base64'))) return { problem: keyProblem }
-  if (value.length < 32) {
-    return { problem: `has ${value.length} bytes, but HS256 needs 32: ${remedy}` }
-  }
-  return value
-}
-
-/** A public key taken for a shared secret would let everyone sign. */
-function isKey(value: Buffer): boolean {
-  if (/-----BEGIN|["']kty/.test(value.toString('latin1'))) return true
-  // Asking OpenSSL takes its time, and DER begins with a SEQUENCE (X.690 §8.9).
-  if (value[0] !== 0x30) return false
-  try {
-    createPublicKey({ key: value, format: 'der', type: 'spki' })
-    return true
-  } catch {
-    return false
-  }
 }
 
 function doubtAbout(text: string): string | null {

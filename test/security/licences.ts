@@ -12,6 +12,8 @@ export interface Locked {
   readonly optional?: boolean
   readonly os?: readonly string[]
   readonly hasInstallScript?: boolean
+  /** A folder of this repository, under the name that it is published by. */
+  readonly link?: boolean
 }
 
 export interface Lockfile {
@@ -31,11 +33,16 @@ export function nameOf(folder: string): string {
   return folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length)
 }
 
-/** The packages that run in production, by their folders. */
-export function productionPackages({ packages }: Lockfile): (readonly [string, Locked])[] {
+/** What comes from elsewhere, by the folders that it is installed in. */
+export function foreignPackages({ packages }: Lockfile): (readonly [string, Locked])[] {
   return Object.entries(packages).filter(
-    ([folder, { dev, optional }]) => folder !== '' && !dev && !optional,
+    ([folder, { link }]) => folder.includes('node_modules/') && !link,
   )
+}
+
+/** Of those, what runs in production. */
+export function productionPackages(lockfile: Lockfile): (readonly [string, Locked])[] {
+  return foreignPackages(lockfile).filter(([, { dev, optional }]) => !dev && !optional)
 }
 
 /** The document that lists their licences. */

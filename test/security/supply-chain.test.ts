@@ -8,7 +8,14 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { start } from '../process/child.ts'
 import { ask, startUpstream } from '../stage.ts'
-import { document, licences, nameOf, productionPackages, readLockfile } from './licences.ts'
+import {
+  document,
+  foreignPackages,
+  licences,
+  nameOf,
+  productionPackages,
+  readLockfile,
+} from './licences.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const lockfile = readLockfile()
@@ -17,8 +24,7 @@ const installation = ['ci', '--omit=dev', '--omit=optional', '--ignore-scripts']
 
 t.test('every package is pinned to bytes of the npm registry', async (t) => {
   t.equal(lockfile.lockfileVersion, 3)
-  for (const [folder, locked] of Object.entries(lockfile.packages)) {
-    if (folder === '') continue
+  for (const [folder, locked] of foreignPackages(lockfile)) {
     const { resolved, integrity = '', dev, optional, os } = locked
     // Tools have a binary for each platform. Those for others than Debian's could not be had where
     // the lockfile was written; they are installed neither there nor in production.
