@@ -7,6 +7,7 @@ import { link } from './commands/link.ts'
 import { report } from './commands/report.ts'
 import { start } from './commands/start.ts'
 import { usage, wrongUsage } from './commands/usage.ts'
+import { uui } from './commands/uui.ts'
 import { version } from './commands/version.ts'
 import { errorCode } from './settings/parsers.ts'
 
@@ -22,6 +23,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const flags = named ? rest : argv
   try {
     if (command === 'link') return link(flags)
+    if (command === 'uui') return await uui(flags)
     if (command === 'doctor') return await doctor(flags)
     if (command === 'start') return await start(configFile(flags))
     if (command === 'check') return check(configFile(flags))

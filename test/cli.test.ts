@@ -24,18 +24,27 @@ type Env = Readonly<Record<string, string>>
 /** A directory without a .env file. */
 const empty = t.testdir({})
 
-/** `preload` is a module that runs before the command. */
-function begin(args: readonly string[], env: Env, cwd = empty, preload = ''): ChildProcess {
+/** `preload` is a module that runs before the command, `input` what it can read. */
+function begin(
+  args: readonly string[],
+  env: Env,
+  cwd = empty,
+  preload = '',
+  input = '',
+): ChildProcess {
   const module = `data:text/javascript,${encodeURIComponent(preload)}`
-  return spawn(process.execPath, ['--import', module, cli, ...args], {
+  const child = spawn(process.execPath, ['--import', module, cli, ...args], {
     cwd,
     env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   })
+  // Whoever reads none of it may be gone before it is written.
+  child.stdin.on('error', () => {}).end(input)
+  return child
 }
 
-async function run(args: readonly string[], env: Env = {}, cwd = empty, preload = '') {
-  const child = begin(args, env, cwd, preload)
+async function run(args: readonly string[], env: Env = {}, cwd = empty, preload = '', input = '') {
+  const child = begin(args, env, cwd, preload, input)
   const [stdout, stderr, [code]] = await Promise.all([
     child.stdout ? text(child.stdout) : '',
     child.stderr ? text(child.stderr) : '',
@@ -232,6 +241,67 @@ t.test('link needs a secret and an address', async (t) => {
   t.match(unknown.stderr, /^link needs --base, since PORT is 0$/m)
 })
 
+t.test('uui says what a value holds, and shows nothing that opens it', async (t) => {
+  const token = '9c1fe7a2b04d'
+  const url = `https://gateway.example/base?userId=agent%E2%80%AE%1B7&sessionId=s&URLToken=${token}`
+  const signed = `${url}&auth=${'head.claims.signature'}`
+  const hex = `00${Buffer.from(signed).toString('hex')};encoding=hex;purpose=isdn-uui;content=a%1b`
+  const short = `https://links.example/o/${token}abcdefghij`
+  const siprec = 'X-User-ID: agent-7\r\nX-Session-ID: session-1\r\n'
+  const nothing = 'https://gateway.example/?userId=agent-7'
+  const rows: readonly (readonly [string, readonly string[], string, RegExp[], RegExp[]])[] = [
+    [
+      'a signed link in hex',
+      [hex],
+      '',
+      [
+        /^link to +https:\/\/gateway\.example\/base$/m,
+        /^userId +agent\\u\{202e\}\\u\{1b\}7$/m,
+        /^sessionId +s$/m,
+        /^URLToken +12 characters/m,
+        /^auth +a token, which is not shown$/m,
+        /^written +hex$/m,
+        /^discriminator +00$/m,
+        /^purpose +isdn-uui$/m,
+        /^content +a%1b$/m,
+        /^Warnings:\nThe value has \d+ characters: Genesys Cloud advises at most 128/m,
+      ],
+      [/9c1fe7/, /claims/, /auth=/],
+    ],
+    [
+      'a plain link, shown',
+      ['--show', url],
+      '',
+      [/^URLToken +9c1fe7a2b04d$/m, /^auth +none$/m, /^written +as it is$/m],
+      [/^discriminator +\d/m],
+    ],
+    ['a signed link, shown', ['--show', signed], '', [/^URLToken +9c1fe7a2b04d$/m], [/claims/]],
+    ['a header from stdin', ['-'], `User-to-User: ${hex}`, [/^written +hex$/m], [/9c1fe7/]],
+    [
+      'a short link',
+      [short],
+      '',
+      [/^short link +https:\/\/links\.example\/o\/… 22 char/m],
+      [/9c1/],
+    ],
+    ['a short link, shown', ['--show', short], '', [/\/o\/9c1fe7a2b04dabcdefghij$/m], []],
+    ['SIPREC', ['-'], siprec, [/^userId +agent-7\nsessionId +session-1\nURLToken +not/], [/Warn/]],
+  ]
+  const said = rows.map(async ([name, args, input, holds, lacks]) => {
+    const { stdout, stderr, code } = await run(['uui', ...args], {}, empty, '', input)
+    t.equal(code, 0, name)
+    t.equal(stderr, '')
+    for (const shape of holds) t.match(stdout, shape, name)
+    for (const shape of [...lacks, /[^\n\P{C}]/u]) t.notMatch(stdout, shape, name)
+  })
+  await Promise.all(said)
+  const refused = await run(['uui', nothing])
+  t.equal(refused.code, 1)
+  t.equal(refused.stdout, '')
+  const why = 'The link has no sessionId, URLToken: it is cut off, or not of Copilot\n'
+  t.equal(refused.stderr, why)
+})
+
 t.test('wrong usage', async (t) => {
   const rows: readonly (readonly [string, readonly string[], RegExp])[] = [
     ['no such command', ['stop'], /^There is no command stop$/m],
@@ -247,6 +317,9 @@ t.test('wrong usage', async (t) => {
     ['link of nobody', ['link'], /^link needs --user, --session and --url-token/m],
     ['link of an empty name', ['link', ...who, '--user='], /^link needs --user/m],
     ['an option without value', ['link', ...who, '--base'], /^Option '--base <value>' argument/m],
+    ['uui of nothing', ['uui'], /^uui needs one value, /m],
+    ['uui of several', ['uui', 'a', 'b'], /^uui needs one value, /m],
+    ['an option that uui lacks', ['uui', '--hide', 'a'], /^Unknown option '--hide'/m],
     ['no base', ['link', ...who, '--base', 'gateway'], /^--base must be a URL of http or https/m],
     ['no duration', ['link', ...who, '--expires', '8'], /^--expires must be a number and ms/m],
     ['no time', ['link', ...who, '--expires', '1ms'], /^--expires must be 1000ms or more$/m],

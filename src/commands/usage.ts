@@ -14,6 +14,10 @@ export const usage = `Usage: copilot-gateway [command]
             --expires 8h    how long the link opens the workspace (8h)
             --contact-center N
                             whose secret signs it, where there are several
+  uui     Say what a User-to-User value holds:
+            <value>         the value, its header or a message's headers, or - for stdin (arguments
+                            show in process lists)
+            --show          print the URLToken too
   doctor  Examine the gateway at <base-url> from outside; nothing is changed:
             <base-url>      where browsers reach it
             --link-file F   a signed link in a file, or - for stdin, for deeper checks; the
