@@ -48,8 +48,13 @@ export function parseLink(text: string): CarriedLink | CarriedShortLink | UuiPro
   return { kind: 'link', url: url.href, userId, sessionId, urlToken, signed: Boolean(auth) }
 }
 
+/** The URL as ASCII; null for what is none of http or https. */
+export function hrefOf(text: string): string | null {
+  return parseUrl(text)?.href ?? null
+}
+
 /** Null for what is no http or https URL, or has a control character, which the URL parser drops. */
-export function parseUrl(text: string): URL | null {
+function parseUrl(text: string): URL | null {
   try {
     return isUrl(text) && !/[\p{Cc}\p{Surrogate}]/u.test(text) ? new URL(text) : null
   } catch {

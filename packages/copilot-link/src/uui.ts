@@ -1,5 +1,5 @@
 import { type UuiEncoding, unwrap } from './uui-encodings.ts'
-import { type CarriedLink, type CarriedShortLink, parseLink, parseUrl } from './uui-link.ts'
+import { type CarriedLink, type CarriedShortLink, hrefOf, parseLink } from './uui-link.ts'
 import { type UuiProblem, wrong } from './uui-problem.ts'
 import { type Line, readLines, readValues, type UuiValue } from './uui-values.ts'
 import { type UuiWarning, warningsOf } from './uui-warnings.ts'
@@ -103,10 +103,8 @@ export type UuiForm = 'hex' | 'hex-pd' | 'quoted' | 'percent'
 
 /** The value of a User-to-User header that carries a link. Throws a TypeError where that is no http or https URL. */
 export function formatUui(link: string, form: UuiForm = 'hex'): string {
-  const url = parseUrl(link)
-  if (url === null) throw new TypeError('a User-to-User value carries an http or https URL')
-  // ASCII: the URL parser has encoded the rest.
-  const { href } = url
+  const href = hrefOf(link)
+  if (href === null) throw new TypeError('a User-to-User value carries an http or https URL')
   const hex = Array.from(href, (one) => one.charCodeAt(0).toString(16)).join('')
   switch (form) {
     case 'hex':
