@@ -27,7 +27,7 @@ const options = { show: { type: 'boolean', default: false } } as const
 
 /** What may be shown. A token never is: with it, anyone could open the chat. */
 function rows(found: UuiLink | UuiIds, show: boolean): readonly (readonly [string, string])[] {
-  const hidden = (id: string): string => `${id.length} characters (--show prints them)`
+  const hidden = (id: string): string => `hidden, ${id.length} long (--show prints it)`
   if (found.kind === 'ids') {
     return [
       ['userId', printable(found.userId)],
