@@ -31,6 +31,11 @@ t.test('a link is found however it is written', (t) => {
     ['its scheme and host in capitals', signed.replace('https://copilot', 'HTTPS://Copilot'), {}],
     ['quoted', `"${signed}"`, { encodings: ['quoted'] }],
     ['quoted, with escapes', `"${signed.replace('?', '\\?')}"`, { encodings: ['quoted'] }],
+    [
+      'quoted, with a quote in it',
+      `"${signed}&p=a\\",b"`,
+      { url: `${signed}&p=a%22,b`, encodings: ['quoted'] },
+    ],
     ['percent-encoded', percent, { encodings: ['percent'] }],
     ['percent-encoded in small letters', percent.replace(/%../g, (one) => one.toLowerCase()), {}],
     ['percent-encoded and quoted', `"${percent}"`, { encodings: ['quoted', 'percent'] }],
@@ -218,6 +223,8 @@ t.test('what is formatted is found again, as it was', (t) => {
     (value: string) => `User-to-User: ${value}\r\n`,
     (value: string) => `Via: a\r\nUser-to-User:${value};purpose=isdn-uui`,
   )
+  const odd = 'https://copilot.example/(a)'
+  t.equal(formatUui(odd, 'percent'), 'https%3A%2F%2Fcopilot.example%2F%28a%29')
   const property = fc.property(id, id, id, form, spelled, (userId, sessionId, urlToken, ...how) => {
     const [written, spell] = how
     const url = createCopilotLink({
