@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { check } from './commands/check.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
+import { explain } from './commands/explain.ts'
 import { link } from './commands/link.ts'
 import { report } from './commands/report.ts'
 import { start } from './commands/start.ts'
@@ -24,6 +25,7 @@ async function run(argv: readonly string[]): Promise<number> {
   try {
     if (command === 'link') return link(flags)
     if (command === 'uui') return await uui(flags)
+    if (command === 'explain') return await explain(flags)
     if (command === 'doctor') return await doctor(flags)
     if (command === 'start') return await start(configFile(flags))
     if (command === 'check') return check(configFile(flags))

@@ -18,6 +18,13 @@ export const usage = `Usage: copilot-gateway [command]
             <value>         the value, its header or a message's headers, or - for stdin (arguments
                             show in process lists)
             --show          print the URLToken too
+  explain Say what the gateway would say of a link, check by check, and how to mend it:
+            <url>           the link, or better - for stdin (arguments show in process lists
+                            and in the shell's history)
+            --page ORIGIN   whether a page there may frame it
+            --show          write ids, claims and the URLToken out; never a signature
+            --json          print it as JSON
+            --config F      settings of a YAML file
   doctor  Examine the gateway at <base-url> from outside; nothing is changed:
             <base-url>      where browsers reach it
             --link-file F   a signed link in a file, or - for stdin, for deeper checks; the

@@ -157,7 +157,7 @@ function isReason(text: string): text is Reason {
 }
 
 /** Without the marks of Markdown. */
-function plain(text: string): string {
+export function plain(text: string): string {
   return text.replaceAll('`', '')
 }
 

@@ -7,8 +7,8 @@ export const columns = 80
 const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /** Control and format characters, and those that end a line, made visible; cut where it is long. */
-export function printable(text: string): string {
-  const short = text.length > 200 ? `${text.slice(0, 200)}…` : text
+export function printable(text: string, most = 200): string {
+  const short = text.length > most ? `${text.slice(0, most)}…` : text
   return short.replace(unprintable, (one) => `\\u{${one.codePointAt(0)?.toString(16)}}`)
 }
 

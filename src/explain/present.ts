@@ -1,0 +1,48 @@
+import { escapeUnprintable, type Paint, plain, wrap } from '../report/present.ts'
+import type { Explanation, Step } from './explain.ts'
+
+const styles = {
+  passed: 'green',
+  failed: 'red',
+  reported: 'yellow',
+  'not reached': 'dim',
+} as const
+const indent = ' '.repeat(15)
+
+/** The explanation for people. */
+export function present(explanation: Explanation, paint: Paint): string {
+  const { verdict, reason, status, contactCenter, steps, happened, remedy } = explanation
+  const style = verdict === 'refused' ? 'red' : verdict === 'let in' ? 'green' : 'yellow'
+  const why = [verdict, reason, status].filter((part) => part !== null).join(' · ')
+  const who = contactCenter === null ? '' : `, contact center ${contactCenter}`
+  return [
+    `${paint(style, `This link would be ${why}`)}${who}\n\n`,
+    ...steps.map((step) => paragraph(step, paint)),
+    ...(reason === null
+      ? []
+      : [`\n${wrap(plain(happened), '')}`, wrap(`To do: ${plain(remedy)}`, '')]),
+    ...list('What follows', explanation.next, paint),
+    ...list('Not known here', explanation.unknown, paint),
+  ].join('')
+}
+
+/** The explanation for programs. */
+export function json(explanation: Explanation): string {
+  const { happened, remedy } = explanation
+  const said = { ...explanation, happened: plain(happened), remedy: plain(remedy) }
+  return escapeUnprintable(`${JSON.stringify(said, null, 2)}\n`)
+}
+
+function paragraph({ name, outcome, facts, hints }: Step, paint: Paint): string {
+  const first = `  ${paint(styles[outcome], outcome.padEnd(11))}  ${paint('bold', name)}\n`
+  return [
+    first,
+    ...facts.map((fact) => paint('dim', wrap(fact, indent))),
+    ...hints.map((hint) => wrap(hint, `${indent}→ `, `${indent}  `)),
+  ].join('')
+}
+
+function list(title: string, sentences: readonly string[], paint: Paint): string[] {
+  if (sentences.length === 0) return []
+  return [`\n${paint('bold', title)}\n`, ...sentences.map((one) => wrap(one, '  - ', '    '))]
+}
