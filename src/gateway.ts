@@ -80,6 +80,8 @@ export interface Gateway {
   readonly honours: (session: Session) => boolean
   readonly claimedBy: ClaimedBy
   readonly keyring: Keyring
+  /** What it decides by. */
+  readonly gate: Gate
   /** Lets go of everything, once the last request in flight has its answer. */
   readonly close: () => Promise<void>
 }
@@ -233,6 +235,7 @@ export async function createGateway(
     },
     claimedBy: (contactCenter, named, now) => claimedBy(gate, contactCenter, named, now),
     keyring,
+    gate,
     async close() {
       await inFlight.done()
       await app.close()

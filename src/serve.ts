@@ -4,6 +4,7 @@ import type { Http2SecureServer } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import { leadConnections } from './connections.ts'
+import type { Known } from './explain/explain.ts'
 import { Channels } from './forward/channels.ts'
 import { OpenExchanges } from './forward/open.ts'
 import { createGateway, type Gateway, type Shared } from './gateway.ts'
@@ -28,6 +29,8 @@ export interface Serving extends Pick<Observations, 'report' | 'reloaded'> {
   readonly hearRevocation: (revocation: Revocation) => void
   readonly onRevoked: State['onRevoked']
   readonly scope: State['scope']
+  /** What links are explained by. */
+  readonly known: () => Known
   /**
    * Puts a gateway with other settings in the place of the one that serves, which finishes what it is
    * at. Rejects, and nothing has changed, where that can't be.
@@ -144,6 +147,11 @@ export async function serve(
     hearRevocation: state.revocations.add,
     onRevoked: state.onRevoked,
     scope: state.scope,
+    known: () => ({
+      gate: gateway.gate,
+      publicOrigins: config.publicOrigins,
+      by: 'gateway',
+    }),
     reload: (next, doubts = []) =>
       inTurn(async () => {
         if (closing) return

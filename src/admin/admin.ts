@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { addressOf } from '../client.ts'
+import type { Explanation, NoLink } from '../explain/explain.ts'
 import type { Overview, Scope } from '../observe/overview.ts'
 import { createRefusals } from '../state/refusals.ts'
 import type { Revoked } from '../state/revocations.ts'
@@ -26,6 +27,8 @@ export interface Sources {
   readonly overview: Overview
   /** Ends sessions, and resolves to how far that reaches once it is done. */
   readonly revoke: (revoked: Revoked) => Promise<Scope>
+  /** What would be said of a link, its values masked; `page` is the one that would frame it, or ''. */
+  readonly explain: (link: string, page: string) => Promise<Explanation | NoLink>
   /** Where the dashboard's files are; beside this file unless said. */
   readonly dashboard?: string
 }
@@ -39,9 +42,11 @@ export interface Admin {
   readonly close: () => Promise<void>
 }
 
-const most = { connections: 200, listed: 1000, listedByDefault: 100 }
+const most = { connections: 200, listed: 1000, listedByDefault: 100, link: 64 * 1024 }
 /** Tokens that were not it, by address, of which past the rate each is logged no more and waits, in ms. */
 const guesses = { count: 10, window: 60_000, delay: 1000 }
+
+const notText = 'must be text'
 
 const securityHeaders = {
   'content-security-policy': [
@@ -63,7 +68,7 @@ const securityHeaders = {
 /** Opens the admin listener; rejects where the address can't be had. */
 export async function createAdmin(
   settings: AdminSettings,
-  { overview, revoke, dashboard }: Sources,
+  { overview, revoke, explain, dashboard }: Sources,
   log: Logger,
 ): Promise<Admin> {
   const { host, port } = settings
@@ -143,6 +148,16 @@ export async function createAdmin(
       return { scope, revoked }
     })
   }
+  // A link lets in: it comes in a body, which no log and no history keeps.
+  app.post('/explain', { bodyLimit: most.link }, async (request, reply) => {
+    const { link, page = '' }: Readonly<Record<string, unknown>> = Object(request.body)
+    if (typeof link !== 'string') return problem(reply, 400, { field: 'link', detail: notText })
+    if (typeof page !== 'string') return problem(reply, 400, { field: 'page', detail: notText })
+    const explanation = await explain(link, page)
+    return 'problem' in explanation
+      ? problem(reply, 400, { field: explanation.field, detail: explanation.problem })
+      : explanation
+  })
   for (const [path, { type, body }] of readDashboard(dashboard)) {
     app.get(path, (_, reply) => reply.type(type).send(body))
   }

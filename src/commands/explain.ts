@@ -3,8 +3,7 @@ import { parseArgs, styleText } from 'node:util'
 import { explain as explainLink } from '../explain/explain.ts'
 import { json, present } from '../explain/present.ts'
 import type { Paint } from '../report/present.ts'
-import { origin } from '../settings/parsers.ts'
-import { readSettings, surroundings, wrongSettings } from './environment.ts'
+import { readSettings, wrongSettings } from './environment.ts'
 import { wrongUsage } from './usage.ts'
 
 /** Says what the gateway would say of a link, by the settings alone. Exit code 1 where it is not let in. */
@@ -13,11 +12,6 @@ export async function explain(args: readonly string[]): Promise<0 | 1 | 2> {
   const [given, ...others] = positionals
   if (given === undefined || others.length > 0) {
     return wrongUsage('explain needs one link, or - for stdin')
-  }
-  const around = surroundings()
-  const page = values.page === undefined ? null : origin(values.page, around)
-  if (page !== null && 'problems' in page) {
-    return wrongUsage(`--page ${page.problems.join(', ')}`)
   }
   const read = readSettings(values.config ?? null)
   if ('problems' in read) return wrongSettings(read)
@@ -31,17 +25,20 @@ export async function explain(args: readonly string[]): Promise<0 | 1 | 2> {
     publicOrigins: config.publicOrigins,
     by: 'settings',
   } as const
-  const asked = { page: page?.value.origin ?? null, show: values.show, now: around.now }
+  const asked = { page: values.page, show: values.show, now: Date.now() }
   const link = given === '-' ? await text(process.stdin) : given
   const explanation = explainLink(link, known, asked)
-  if ('problem' in explanation) return wrongUsage(`The link ${explanation.problem}`)
+  if ('problem' in explanation) {
+    const { field, problem } = explanation
+    return wrongUsage(`${field === 'page' ? '--page' : 'The link'} ${problem}`)
+  }
   process.stdout.write(values.json ? json(explanation) : present(explanation, paint))
   return explanation.verdict === 'refused' ? 1 : 0
 }
 
 const options = {
   config: { type: 'string' },
-  page: { type: 'string' },
+  page: { type: 'string', default: '' },
   show: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
 } as const

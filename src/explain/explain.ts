@@ -26,12 +26,18 @@ export interface Known {
 }
 
 export interface Asked {
-  /** The origin of the page that would show the link in a frame; null: any. */
-  readonly page: string | null
+  /** The page that would show the link in a frame; '': none is asked about. */
+  readonly page: string
   /** Whether ids, claims and the URLToken are written out. A signature never is. */
   readonly show: boolean
   /** ms since the epoch */
   readonly now: number
+}
+
+/** What can't be explained, without a word of it. */
+export interface NoLink {
+  readonly field: 'link' | 'page'
+  readonly problem: string
 }
 
 /** What a gateway would say of a navigation to a link, without cookies, check by check. */
@@ -77,12 +83,10 @@ const checks = [
 
 type StepName = (typeof checks)[number][0]
 
-/** Explains a link, as people paste it; the problem of what is none quotes nothing of it. */
-export function explain(
-  text: string,
-  known: Known,
-  asked: Asked,
-): Explanation | { readonly problem: string } {
+/** Explains a link, as people paste it. */
+export function explain(text: string, known: Known, asked: Asked): Explanation | NoLink {
+  const page = asked.page.trim() === '' ? null : pageOf(asked.page)
+  if (page === '') return { field: 'page', problem: 'must be a URL of http or https' }
   const link = readLink(text, known.publicOrigins)
   if ('problem' in link) return link
   const { url } = link
@@ -111,7 +115,7 @@ export function explain(
       return { name, outcome: outcome ?? (untouched ? 'not reached' : 'passed'), ...findings }
     }),
     ...(reason === null ? { happened: '', remedy: '' } : advice[reason]),
-    next: next(decision, known, asked, own),
+    next: [...next(decision, known, asked.now), ...framing(decision, known, page, own)],
     unknown: unknown(decision, known),
   }
 }
@@ -140,10 +144,7 @@ interface Link {
 }
 
 /** A link, or what a log has of one: a target, of which PUBLIC_URL says where. */
-function readLink(
-  text: string,
-  publicOrigins: readonly string[] | null,
-): Link | { readonly problem: string } {
+function readLink(text: string, publicOrigins: readonly string[] | null): Link | NoLink {
   const notes: string[] = []
   let written = text.trim()
   const [, inner] = /^["'<](.*)["'>]$/s.exec(written) ?? []
@@ -151,7 +152,7 @@ function readLink(
     written = inner.trim()
     notes.push('Quotes around the link were left out.')
   }
-  if (written === '') return { problem: 'is empty: it must be a link' }
+  if (written === '') return { field: 'link', problem: 'is empty' }
   if (/[\t\r\n]/.test(written)) {
     notes.push(
       'There are line breaks or tabs in the link: browsers drop them, other programs may not.',
@@ -168,7 +169,7 @@ function readLink(
   }
   const url = URL.parse(written)
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    return { problem: 'must begin with https://, http:// or /' }
+    return { field: 'link', problem: 'must begin with https://, http:// or /' }
   }
   if (/(?:userId|sessionId|URLToken|auth)=/.test(url.hash)) {
     notes.push(
@@ -273,39 +274,45 @@ function placeOf(reason: Reason): number | null {
   return place < 0 ? null : place
 }
 
-function next(decision: Decision, known: Known, asked: Asked, own: readonly string[]): string[] {
-  const { gate } = known
+function next(decision: Decision, { gate }: Known, now: number): string[] {
   const said: string[] = []
   if (!decision.allow) {
     said.push(
       `The client is answered ${denials[decision.reason]}, and not told why. Nothing goes upstream.`,
     )
   } else {
-    said.push(...opening(decision, asked.now))
+    said.push(...opening(decision, now))
     if (isOwn(decision.path)) said.push('The gateway answers by itself: nothing goes upstream.')
     else said.push(`The request goes upstream ${carried(decision, gate)}.`)
   }
-  const contactCenter = gate.keyring.contactCenters.get(decision.subject.contactCenter ?? '')
-  const sources = contactCenter?.frameAncestors ?? []
-  if (contactCenter === undefined) {
-    said.push(
-      'No contact center is proven: only a page that one of them allows may frame the answer.',
-    )
-  } else {
-    said.push(`Pages that may frame it: ${sources.join(' ') || 'none, FRAME_ANCESTORS is ’none’'}.`)
-  }
-  if (asked.page !== null) {
-    const all = [...gate.keyring.contactCenters.values()].flatMap((one) => one.frameAncestors)
-    const isAllowed = framedBy(
-      contactCenter === undefined ? all : sources,
-      asked.page,
-      own[0] ?? null,
-    )
-    said.push(
-      `${printable(asked.page)} ${isAllowed ? 'may frame it' : 'may not frame it: put it into FRAME_ANCESTORS'}.`,
-    )
-  }
   return said
+}
+
+/** Who may frame the answer. `page`: an origin. */
+function framing(
+  { subject }: Decision,
+  { gate }: Known,
+  page: string | null,
+  own: readonly string[],
+): string[] {
+  const { contactCenters } = gate.keyring
+  const contactCenter = contactCenters.get(subject.contactCenter ?? '')
+  const sources = contactCenter?.frameAncestors ?? []
+  const said =
+    contactCenter === undefined
+      ? 'No contact center is proven: any page that one of them allows may frame the answer.'
+      : `Pages that may frame it: ${sources.join(' ') || 'none'}.`
+  if (page === null) return [said]
+  const all = [...contactCenters.values()].flatMap(({ frameAncestors }) => frameAncestors)
+  return framedBy(contactCenter === undefined ? all : sources, page, own[0] ?? null)
+    ? [said, `${page} may frame it.`]
+    : [said, `${page} may not frame it: FRAME_ANCESTORS has to name it.`]
+}
+
+/** The origin of a page; '' where it has none. */
+function pageOf(text: string): string {
+  const url = URL.parse(text.trim())
+  return url !== null && /^https?:$/.test(url.protocol) ? url.origin : ''
 }
 
 function opening(decision: Grant, now: number): string[] {

@@ -1,3 +1,4 @@
+import type { Known } from '../explain/explain.ts'
 import type { Report } from '../observe/observations.ts'
 import type { Scope } from '../observe/overview.ts'
 import type { Tracing } from '../observe/tracing.ts'
@@ -12,6 +13,8 @@ export interface Fleet {
   readonly addresses: readonly string[]
   /** How far a revocation reaches. */
   readonly scope: () => Scope
+  /** What links are explained by, now. */
+  readonly known: () => Promise<Known>
   /** Rejects where the settings can't be gone on with; those of before stay then. */
   readonly reload: (loaded: Loaded) => Promise<void>
   /** Says how a reload ended: with these problems, or none. */
@@ -45,6 +48,7 @@ export async function serveAlone(
   return {
     addresses: serving.addresses,
     scope: serving.scope,
+    known: async () => serving.known(),
     reload: ({ config, warnings }) => serving.reload(config, warnings.map(sentence)),
     reloaded: serving.reloaded,
     revoke: serving.revoke,

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { createAdmin } from '../admin/admin.ts'
+import { explain } from '../explain/explain.ts'
 import { createOverview } from '../observe/overview.ts'
 import { createUpstreamHealth } from '../observe/upstream-health.ts'
 import type { Config } from '../settings/config.ts'
@@ -42,7 +43,13 @@ export async function openSteering(
     return fleet.scope()
   }
   try {
-    const admin = await createAdmin(settings, { overview, revoke }, log)
+    const sources = {
+      overview,
+      revoke,
+      explain: async (link: string, page: string) =>
+        explain(link, await fleet.known(), { page, show: false, now: Date.now() }),
+    }
+    const admin = await createAdmin(settings, sources, log)
     return {
       address: admin.address,
       reload(config) {

@@ -1,7 +1,9 @@
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { setTimeout as after } from 'node:timers/promises'
+import fastify from 'fastify'
 import type { Logger } from 'pino'
+import { createKeyring } from '../keys/keyring.ts'
 import { createRevocations, type Revocation } from '../state/revocations.ts'
 import type { Fleet } from './fleet.ts'
 import type { Order, Word } from './messages.ts'
@@ -46,6 +48,12 @@ export async function startWorkers(initial: Loaded, log: Logger): Promise<Fleet>
   return {
     addresses: first[0]?.word === 'done' ? first[0].addresses : [],
     scope: () => scope,
+    async known() {
+      const { publicOrigins } = config
+      const keyring = await createKeyring(fastify(), config)
+      const gate = { ...config, keyring, isRevoked: revocations.has }
+      return { gate, publicOrigins, by: 'settings and revocations' }
+    },
     async reload(loaded) {
       ;({ source, config } = loaded)
       longest = Math.max(longest, config.sessions.maxAge)

@@ -1,6 +1,7 @@
 // An admin listener as a serving process would have it, without the process.
 import { readFileSync } from 'node:fs'
 import { type AdminSettings, createAdmin } from '../../src/admin/admin.ts'
+import { explain } from '../../src/explain/explain.ts'
 import type { AuditLine } from '../../src/observe/audit.ts'
 import { createLog } from '../../src/observe/log.ts'
 import {
@@ -13,7 +14,7 @@ import { createUpstreamHealth, type UpstreamHealth } from '../../src/observe/ups
 import { readConfig } from '../../src/settings/config.ts'
 import type { Revoked } from '../../src/state/revocations.ts'
 import { pour } from '../sinks.ts'
-import { secret, startUpstream } from '../stage.ts'
+import { createGate, secret, startUpstream } from '../stage.ts'
 
 interface Scope {
   teardown(done: () => unknown): void
@@ -113,6 +114,10 @@ export async function startAdmin(t: Scope, options: Options = {}): Promise<Opera
   const revoked: Revoked[] = []
   const sources = {
     overview,
+    explain: async (link: string, page: string) => {
+      const known = { gate: await createGate(), publicOrigins: null, by: 'gateway' } as const
+      return explain(link, known, { page, show: false, now: Date.now() })
+    },
     revoke: async (one: Revoked) => {
       revoked.push(one)
       return 'process' as const

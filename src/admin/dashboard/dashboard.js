@@ -1,6 +1,7 @@
 import { createCharts } from './charts.js'
 import { createContactCenters } from './contact-centers.js'
 import { byId, element, reconcile, write } from './elements.js'
+import { createExplainer } from './explainer.js'
 import { createRefusals } from './refusals.js'
 import { createHistory } from './series.js'
 import { createSessions } from './sessions.js'
@@ -21,6 +22,7 @@ const refusals = createRefusals()
 const contactCenters = createContactCenters()
 const charts = createCharts(byId('charts'), refusals.choose)
 const sessions = createSessions(token, askForToken)
+createExplainer(token, askForToken)
 let status = null
 let range = 900_000
 let lostAt = null
