@@ -59,7 +59,11 @@ t.test('the routes of the admin listener answer', async (t) => {
   t.ok(routes.length > 5)
   for (const [method = '', path = ''] of routes) {
     // The stream has no end: its head will do.
-    const asked = { method: path === '/events' ? 'HEAD' : method, headers: authorized }
+    const asked = {
+      method: path === '/events' ? 'HEAD' : method,
+      headers: { ...authorized, ...(method === 'POST' && { 'Content-Type': 'application/json' }) },
+      ...(method === 'POST' && { body: JSON.stringify({ link: link() }) }),
+    }
     t.equal((await ask(origin, path, asked)).status, 200, `${method} ${path}`)
   }
 })

@@ -32,7 +32,10 @@ export const inAnHour = (): number => Math.floor(Date.now() / 1000) + 3600
 /** A JWT made by hand, so that it can be made wrong. */
 export function jwt(
   claims: unknown = { userId: ids.userId, sessionId: ids.sessionId, exp: inAnHour() },
-  { key = secret, header = { alg: 'HS256', typ: 'JWT' } }: { key?: string; header?: unknown } = {},
+  {
+    key = secret,
+    header = { alg: 'HS256', typ: 'JWT' },
+  }: { key?: string | Buffer; header?: unknown } = {},
 ): string {
   const encode = (part: unknown): string => Buffer.from(JSON.stringify(part)).toString('base64url')
   const input = `${encode(header)}.${encode(claims)}`

@@ -10,7 +10,7 @@ import { withoutLink } from '../observe/audit.ts'
 import { printable } from '../report/present.ts'
 import { bindingFindings, urlTokenHints } from './binding.ts'
 import { type Findings, missingHints, tokenFindings } from './credential.ts'
-import { queryHints, targetHints } from './spelling.ts'
+import { pathHints, queryHints, targetHints } from './spelling.ts'
 import { masked, moment, shown, span, type Values } from './values.ts'
 
 /** What links are explained by. */
@@ -208,6 +208,7 @@ function look(looked: Looked): Readonly<Record<StepName, () => Findings>> {
       facts: target === null ? [] : [`The path is ${printable(withoutLink(target.path))}.`],
       hints: [
         ...notes,
+        ...pathHints(request.target.split('?', 1)[0] ?? ''),
         ...(target === null ? targetHints(request.hosts[0] ?? '', request.target) : []),
       ],
     }),

@@ -3,14 +3,18 @@ import { isAuthority, parseTarget } from '../access/target.ts'
 import { withoutLink } from '../observe/audit.ts'
 import { quoted } from './values.ts'
 
+/** Whether a link's parameters stand in its path. */
+export function pathHints(path: string): string[] {
+  return withoutLink(path) === path
+    ? []
+    : ['The path holds what belongs behind the ?, which is missing, or encoded as %3F.']
+}
+
 /** Why a request target is refused, by asking of its parts. */
 export function targetHints(host: string, target: string): string[] {
   const hints: string[] = []
   if (!isAuthority(host)) hints.push('The host is not one name or address and a port.')
   const [path = '', ...rest] = target.split('?')
-  if (withoutLink(path) !== path) {
-    hints.push('The path holds what belongs behind the ?: it is missing, or encoded as %3F.')
-  }
   if (path.startsWith('//'))
     hints.push('The path begins with two slashes: join the base and the path with one.')
   else if (parseTarget(path) === null) {

@@ -1,8 +1,11 @@
 // A small admin listener with a scripted hour behind it: what the dashboard is developed and tested
 // against. It holds the page to the very policy it is served under.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { close, listen } from '../../demo/site.ts'
 import { readDashboard } from '../../src/admin/files.ts'
+import { explain } from '../../src/explain/explain.ts'
+import { createGate } from '../stage.ts'
 
 const files = readDashboard()
 
@@ -80,6 +83,8 @@ export async function startDashboardStage(
       stream(response)
     } else if (pathname === '/sessions' && request.method === 'GET') {
       answer(response, find(searchParams))
+    } else if (pathname === '/explain' && request.method === 'POST') {
+      explainTo(request, response).catch(() => response.destroy())
     } else if (pathname.startsWith('/sessions/') && request.method === 'DELETE') {
       answer(response, end(request, decodeURIComponent(pathname.slice('/sessions/'.length))))
     } else {
@@ -105,6 +110,16 @@ export async function startDashboardStage(
     )
     const sessions = found.slice(0, Number(query.get('limit') ?? 100))
     return { scope: script.scope, total: found.length, sessions }
+  }
+
+  async function explainTo(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { link, page } = JSON.parse(await text(request))
+    const known = { gate: await createGate(), publicOrigins: null, by: 'gateway' } as const
+    const explained = explain(link, known, { page, show: false, now: Date.now() })
+    if ('problem' in explained) {
+      response.writeHead(400, { 'content-type': 'application/problem+json' })
+      response.end(JSON.stringify({ field: explained.field, detail: explained.problem }))
+    } else answer(response, { ...explained })
   }
 
   function end(_: IncomingMessage, sessionId: string): Fields {

@@ -212,7 +212,11 @@ t.test('a refusal is in the metrics at once', async (t) => {
 t.test('an address that is taken is an error', async (t) => {
   const { origin, overview } = await startAdmin(t)
   const settings = { host: '127.0.0.1', port: Number(new URL(origin).port), token }
-  const sources = { overview, revoke: async () => 'process' as const }
+  const sources = {
+    overview,
+    revoke: async () => 'process' as const,
+    explain: async () => ({ field: 'link', problem: 'is not asked about' }) as const,
+  }
   await t.rejects(createAdmin(settings, sources, createLog('silent', { write() {} })), {
     code: 'EADDRINUSE',
   })
