@@ -1,7 +1,17 @@
 import t from 'tap'
 import { createLog } from '../../src/observe/log.ts'
+import { operate } from '../process/operated.ts'
 import { pour } from '../sinks.ts'
-import { exchange, ids, jwt, link, secret, startGateway, startUpstream } from '../stage.ts'
+import {
+  exchange,
+  ids,
+  jwt,
+  link,
+  ask as request,
+  secret,
+  startGateway,
+  startUpstream,
+} from '../stage.ts'
 
 t.test('no line of the log holds what opens a session, at whatever level', async (t) => {
   const upstream = await startUpstream(t, (request, response) => {
@@ -84,5 +94,36 @@ t.test('of an error the log has its code and where it was thrown, not what it sa
   t.same(JSON.parse(lines[3] ?? '').err, JSON.parse(lines[0] ?? '').err, 'an error by itself')
   for (const canary of ['auth=', 'eyJ', 'Invalid URL', secret]) {
     t.notOk(lines.join('').includes(canary), canary)
+  }
+})
+
+t.test('nor does a link that operators have explained come out', async (t) => {
+  const gateway = await operate(t, await startUpstream(t))
+  const auth = jwt()
+  const text = gateway.origin + link({ auth })
+  const headers = {
+    Authorization: `Bearer ${gateway.token}`,
+    'Content-Type': 'application/json',
+  }
+  const bodies = [
+    { link: text },
+    { link: `x${text}` },
+    { link: text, page: text },
+    { link: [text] },
+    text,
+  ]
+  for (const body of bodies) {
+    const asked = { method: 'POST', headers, body: JSON.stringify(body) }
+    const answer = await request(gateway.adminOrigin, '/explain', asked)
+    t.ok([200, 400].includes(answer.status))
+    for (const secret of [auth, auth.split('.')[1] ?? '', ids.URLToken]) {
+      t.notOk(answer.body.includes(secret))
+    }
+  }
+  gateway.kill('SIGTERM')
+  const { lines, stderr } = await gateway.ended
+  for (const secret of [auth, auth.split('.')[1] ?? '', ids.URLToken, ids.userId]) {
+    t.notOk(JSON.stringify(lines).includes(secret))
+    t.notOk(stderr.includes(secret))
   }
 })
