@@ -68,7 +68,7 @@ t.test('it is for those who may change something', async (t) => {
 })
 
 for (const workers of ['1', '2']) {
-  t.test(`what was revoked and reloaded is known, with WORKERS=${workers}`, async (t) => {
+  t.test(`what was revoked is known, with WORKERS=${workers}`, async (t) => {
     const gateway = await operate(t, await startUpstream(t), { WORKERS: workers })
     const reasonOf = async (): Promise<unknown> => {
       const body = JSON.stringify({ link: gateway.origin + link() })

@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { refusalAt, scriptedHour, startDashboardStage, statusAt } from '../admin/dashboard-stage.ts'
+import { ids, jwt, link } from '../stage.ts'
 import { launch } from './chromium.ts'
 import { illegible, live, openDashboard } from './dashboard.ts'
 import { chromiumMissing } from './executable.ts'
@@ -66,6 +67,67 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
       .getByText('Session chat-2100 of dana.whitfield was not ended: status 503.', { exact: true })
       .waitFor()
     t.equal(await page.locator('#sessions-rows tr').count(), 42)
+  })
+
+  await t.test('a link is explained by keyboard, and not kept', async (t) => {
+    const stage = await startDashboardStage(t)
+    const { page, errors } = await openDashboard(await newContext(t), stage.origin)
+    await live(page)
+    const verdict = page.getByRole('status').and(page.locator('#explain-verdict'))
+    const explain = async (text: string): Promise<void> => {
+      await page.locator('#explain-link').focus()
+      await page.keyboard.press('ControlOrMeta+A')
+      await page.keyboard.insertText(text)
+      await page.keyboard.press('Tab')
+      await page.keyboard.press('Tab')
+      await page.keyboard.press('Enter')
+    }
+    await explain('gateway.example')
+    await page.getByRole('alert').getByText('The link must begin with https://').waitFor()
+    t.notOk(await verdict.isVisible())
+
+    const steps = page.locator('#explain-steps > li')
+    const outcomes = async () =>
+      (await steps.allTextContents()).map((text) => text.split(' ').slice(0, 2).join(' '))
+    await explain(`https://gateway.example${link()}`)
+    await verdict.getByText('This link would be let in. Contact center: default.').waitFor()
+    t.equal(await page.locator('#explain-error').textContent(), '')
+    t.match(await page.locator('#explain-next').textContent(), /It opens a session until/)
+
+    await explain(`https://gateway.example${link({ auth: jwt({ ...ids, userId: 'Agent-7' }) })}`)
+    await verdict.getByText('This link would be refused (claim-mismatch, 403).').waitFor()
+    t.match(await outcomes(), [
+      /^target passed/,
+      /^query passed/,
+      /^origin passed/,
+      /^credential passed/,
+      /^binding failed/,
+      /^state not/,
+    ])
+    t.match(await steps.nth(4).textContent(), /they differ in upper and lower case only/)
+    t.match(
+      await page.locator('#explain-advice').textContent(),
+      /What to do: Sign the very ids that the link carries\./,
+    )
+    t.notMatch(await page.locator('#explain-result').innerHTML(), ids.userId)
+
+    stage.change({ token: 'now-there-is-one' })
+    await page.getByRole('button', { name: 'Explain' }).click()
+    await page.locator('#login').waitFor()
+    t.equal(await page.locator('textarea').count(), 0, 'nor does it stay in the page')
+    t.notOk(
+      stage.asked.some(({ line }) => line.includes('auth')),
+      'no address holds it',
+    )
+    t.notOk(
+      (await page.evaluate(() => JSON.stringify({ ...sessionStorage, ...localStorage }))).includes(
+        'auth',
+      ),
+    )
+    t.ok(
+      errors.all.every((text) => /status of (?:400|401)/.test(text)),
+      errors.all.join(),
+    )
   })
 
   await t.test('refusals can be paused, filtered, copied', async (t) => {
@@ -196,6 +258,12 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
         const { page } = await openDashboard(await newContext(t, { ...size, colors }), stage.origin)
         await live(page)
         await page.locator('#sessions-rows tr').nth(41).waitFor()
+        const foreign = jwt({ exp: 1 }, { key: 'nobodys-secret-of-256-bits-as-text' })
+        await page
+          .getByRole('textbox', { name: 'Link' })
+          .fill(`https://gateway.example/${long}${link({ auth: foreign })}`)
+        await page.getByRole('button', { name: 'Explain' }).click()
+        await page.getByText('This link would be refused (token-invalid, 401).').waitFor()
         const seen = await page.evaluate(illegible)
         t.ok(seen.texts > 300)
         t.strictSame(seen.problems, [])
