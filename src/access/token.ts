@@ -118,7 +118,7 @@ const compact = /^[\w-]+\.[\w-]+\.[\w-]*$/
 // A space (RFC 6750 §2.1), and what those who split at white space take for one.
 const bearer = /^bearer[ \t]+(\S+)$/i
 /** The year 5000, in ms since the epoch: a NumericDate past it was meant in milliseconds. */
-const farAhead = Date.UTC(5000)
+export const farAhead = Date.UTC(5000)
 
 /** The JWT in an Authorization header; null where the header is none of the gateway's. */
 export function bearerToken(authorization: string): string | null {

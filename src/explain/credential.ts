@@ -1,4 +1,11 @@
-import { type Jwt, type Key, type Keyring, type Token, verifyToken } from '../access/token.ts'
+import {
+  farAhead,
+  type Jwt,
+  type Key,
+  type Keyring,
+  type Token,
+  verifyToken,
+} from '../access/token.ts'
 import { printable } from '../report/present.ts'
 import { isExample, otherReading } from './readings.ts'
 import { length, moment, quoted, span } from './values.ts'
@@ -87,7 +94,7 @@ function hintsOf(judged: Judged, jwt: Jwt | null): string[] {
   for (const [name, value] of Object.entries({ exp, nbf, iat })) {
     if (value !== undefined && typeof value !== 'number') {
       hints.push(`${name} is ${kindOf(value)}: sign a number, of seconds since 1970.`)
-    } else if (typeof value === 'number' && value > 95_617_584_000) {
+    } else if (typeof value === 'number' && value * 1000 > farAhead) {
       hints.push(`${name} counts milliseconds: divide by 1000.`)
     }
   }
@@ -168,10 +175,10 @@ function signerHints({ token, keyring }: Judged, tried: readonly Key[]): string[
   const other = keyring.keys.find((key) => !tried.includes(key) && key.verifyToken(token) !== null)
   if (other !== undefined) {
     const named = [...new Set(tried.map(({ contactCenter }) => contactCenter.name))]
-    const meant =
-      named.length === 1 ? `this link is ${printable(named[0] ?? '')}’s` : 'this link is not its'
+    const [name = ''] = named
+    const whose = named.length === 1 ? `${printable(name)}’s` : 'not its'
     return [
-      `${sentence(nameOf(other))} verifies it, but by its URLToken or kid ${meant}: the secret or the URLToken of another contact center was taken.`,
+      `${sentence(nameOf(other))} verifies it, but by its URLToken or kid the link is ${whose}: the secret or the URLToken of another contact center was taken.`,
     ]
   }
   if (isExample(token))

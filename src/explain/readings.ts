@@ -11,7 +11,8 @@ const examples = ['your-256-bit-secret', 'a-string-secret-at-least-256-bits-long
 export function otherReading(token: string, contactCenter: ContactCenter): string | null {
   for (const [index, secret] of contactCenter.secrets.entries()) {
     for (const [key, said] of readings(secret, `Secret ${index + 1} of ${contactCenter.name}`)) {
-      if (isSignedBy(token, key)) return said
+      // Text that is not of an encoding comes to next to nothing.
+      if (key.length >= 16 && isSignedBy(token, key)) return said
     }
   }
   return null

@@ -62,6 +62,6 @@ export function queryHints(query: string): string[] {
 function named(piece: string, index: number): string {
   const equals = piece.indexOf('=')
   if (equals < 1) return `Parameter ${index + 1}`
-  const text = equals > 24 ? `${piece.slice(0, 24)}…` : piece.slice(0, equals)
+  const text = equals > 16 ? `${piece.slice(0, 16)}…` : piece.slice(0, equals)
   return `Parameter ${index + 1} (${quoted(text)})`
 }

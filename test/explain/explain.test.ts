@@ -384,11 +384,25 @@ const strict: readonly Row[] = [
 
 const several: readonly Row[] = [
   [
+    'nobody’s URLToken',
+    link({ auth: jwt(claims, { key: southSecret }) }),
+    'credential',
+    'token-invalid',
+    /URLToken is no contact center’s.*Secret 1 of south verifies it, but .* the link is not its/s,
+  ],
+  [
+    'text that is no hex, an empty secret',
+    signed({}, ''),
+    'credential',
+    'token-invalid',
+    /^[^.]*\.$/,
+  ],
+  [
     'another’s secret',
     link({ URLToken: 'north-urltoken', auth: jwt(claims, { key: southSecret }) }),
     'credential',
     'token-invalid',
-    /Secret 1 of south verifies it, but .* this link is north’s/,
+    /Secret 1 of south verifies it, but .* the link is north’s/,
   ],
   [
     'its kid',
