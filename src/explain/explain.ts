@@ -1,17 +1,17 @@
 import { type AccessRequest, decide, type Gate } from '../access/access.ts'
-import { type Decision, denials, type Grant, type Reason } from '../access/decision.ts'
-import { isOwn } from '../access/paths.ts'
+import { type Decision, denials, type Reason } from '../access/decision.ts'
 import { parseQuery, type Query } from '../access/query.ts'
 import { parseTarget } from '../access/target.ts'
 import { type Token, verifyToken } from '../access/token.ts'
-import { framedBy } from '../forward/frame-ancestors.ts'
 import { type Advice, advice } from '../observe/advice.ts'
 import { withoutLink } from '../observe/audit.ts'
 import { printable } from '../report/present.ts'
 import { bindingFindings, urlTokenHints } from './binding.ts'
 import { type Findings, missingHints, tokenFindings } from './credential.ts'
+import { framing, next, unknown } from './follows.ts'
+import { type NoLink, navigation, pageOf, readLink } from './link.ts'
 import { pathHints, queryHints, targetHints } from './spelling.ts'
-import { masked, moment, shown, span, type Values } from './values.ts'
+import { masked, shown, type Values } from './values.ts'
 
 /** What links are explained by. */
 export interface Known {
@@ -32,12 +32,6 @@ export interface Asked {
   readonly show: boolean
   /** ms since the epoch */
   readonly now: number
-}
-
-/** What can't be explained, without a word of it. */
-export interface NoLink {
-  readonly field: 'link' | 'page'
-  readonly problem: string
 }
 
 /** What a gateway would say of a navigation to a link, without cookies, check by check. */
@@ -91,6 +85,7 @@ export function explain(text: string, known: Known, asked: Asked): Explanation |
   if ('problem' in link) return link
   const { url } = link
   const own = known.publicOrigins ?? [url.origin]
+  const origin = own.includes(url.origin) ? url.origin : (own[0] ?? url.origin)
   const { gate } = known
   const request = navigation(url, own)
   const decision = decide(request, gate, asked.now)
@@ -99,7 +94,7 @@ export function explain(text: string, known: Known, asked: Asked): Explanation |
   const reported = unrevoked.allow ? unrevoked.reported : null
   const reason = decision.allow ? decision.reported : decision.reason
 
-  const seen = look({ request, known, asked, decision, notes: link.notes, own })
+  const seen = look({ request, known, asked, decision, notes: link.notes })
   const failing = decision.allow ? null : placeOf(decision.reason)
   const reporting = reported === null ? null : placeOf(reported)
   const first = Math.min(failing ?? checks.length, reporting ?? checks.length)
@@ -115,68 +110,9 @@ export function explain(text: string, known: Known, asked: Asked): Explanation |
       return { name, outcome: outcome ?? (untouched ? 'not reached' : 'passed'), ...findings }
     }),
     ...(reason === null ? { happened: '', remedy: '' } : advice[reason]),
-    next: [...next(decision, known, asked.now), ...framing(decision, known, page, own)],
+    next: [...next(decision, known, asked.now), ...framing(decision, known, page, origin)],
     unknown: unknown(decision, known),
   }
-}
-
-/** A navigation as a frame or a link on a page of somebody's makes it. */
-function navigation(url: URL, own: readonly string[]): AccessRequest {
-  return {
-    method: 'GET',
-    // The fragment stays in the browser.
-    target: url.pathname + url.search,
-    upgrade: false,
-    hosts: [url.host],
-    authorizations: [],
-    cookie: '',
-    origin: undefined,
-    fetchSite: 'cross-site',
-    fetchMode: 'navigate',
-    own,
-  }
-}
-
-interface Link {
-  readonly url: URL
-  /** What is odd about how it is written. */
-  readonly notes: readonly string[]
-}
-
-/** A link, or what a log has of one: a target, of which PUBLIC_URL says where. */
-function readLink(text: string, publicOrigins: readonly string[] | null): Link | NoLink {
-  const notes: string[] = []
-  let written = text.trim()
-  const [, inner] = /^["'<](.*)["'>]$/s.exec(written) ?? []
-  if (inner !== undefined) {
-    written = inner.trim()
-    notes.push('Quotes around the link were left out.')
-  }
-  if (written === '') return { field: 'link', problem: 'is empty' }
-  if (/[\t\r\n]/.test(written)) {
-    notes.push(
-      'There are line breaks or tabs in the link: browsers drop them, other programs may not.',
-    )
-  }
-  if (written.startsWith('/')) written = (publicOrigins?.[0] ?? 'http://localhost') + written
-  else if (publicOrigins !== null) {
-    const origin = URL.parse(written)?.origin ?? ''
-    if (!publicOrigins.includes(origin)) {
-      notes.push(
-        `The link does not begin with PUBLIC_URL, which is ${publicOrigins.join(' ')}: its session would be of no use there.`,
-      )
-    }
-  }
-  const url = URL.parse(written)
-  if (url === null || !/^https?:$/.test(url.protocol)) {
-    return { field: 'link', problem: 'must begin with https://, http:// or /' }
-  }
-  if (/(?:userId|sessionId|URLToken|auth)=/.test(url.hash)) {
-    notes.push(
-      'What stands behind the # stays in the browser: the gateway never sees it. Put the parameters before it.',
-    )
-  }
-  return { url, notes }
 }
 
 interface Looked {
@@ -185,7 +121,6 @@ interface Looked {
   readonly asked: Asked
   readonly decision: Decision
   readonly notes: readonly string[]
-  readonly own: readonly string[]
 }
 
 const nothing: Findings = { facts: [], hints: [] }
@@ -273,84 +208,4 @@ function namesIn(query: Query): string {
 function placeOf(reason: Reason): number | null {
   const place = checks.findIndex(([, reasons]) => reasons.some((one) => one === reason))
   return place < 0 ? null : place
-}
-
-function next(decision: Decision, { gate }: Known, now: number): string[] {
-  const said: string[] = []
-  if (!decision.allow) {
-    said.push(
-      `The client is answered ${denials[decision.reason]}, and not told why. Nothing goes upstream.`,
-    )
-  } else {
-    said.push(...opening(decision, now))
-    if (isOwn(decision.path)) said.push('The gateway answers by itself: nothing goes upstream.')
-    else said.push(`The request goes upstream ${carried(decision, gate)}.`)
-  }
-  return said
-}
-
-/** Who may frame the answer. `page`: an origin. */
-function framing(
-  { subject }: Decision,
-  { gate }: Known,
-  page: string | null,
-  own: readonly string[],
-): string[] {
-  const { contactCenters } = gate.keyring
-  const contactCenter = contactCenters.get(subject.contactCenter ?? '')
-  const sources = contactCenter?.frameAncestors ?? []
-  const said =
-    contactCenter === undefined
-      ? 'No contact center is proven: any page that one of them allows may frame the answer.'
-      : `Pages that may frame it: ${sources.join(' ') || 'none'}.`
-  if (page === null) return [said]
-  const all = [...contactCenters.values()].flatMap(({ frameAncestors }) => frameAncestors)
-  return framedBy(contactCenter === undefined ? all : sources, page, own[0] ?? null)
-    ? [said, `${page} may frame it.`]
-    : [said, `${page} may not frame it: FRAME_ANCESTORS has to name it.`]
-}
-
-/** The origin of a page; '' where it has none. */
-function pageOf(text: string): string {
-  const url = URL.parse(text.trim())
-  return url !== null && /^https?:$/.test(url.protocol) ? url.origin : ''
-}
-
-function opening(decision: Grant, now: number): string[] {
-  if (decision.reported !== null)
-    return ['It is let through as it is and reported: no session is opened.']
-  const { opened, setCookies } = decision
-  if (opened === null) return []
-  const [cookie = ''] = setCookies
-  const name = cookie.slice(0, cookie.indexOf('='))
-  return [
-    `It opens a session until ${moment(opened.end, now)} (${span(opened.end - opened.start)}), in the cookie ${name}.`,
-  ]
-}
-
-function carried({ query }: Grant, { forwardAuth }: Gate): string {
-  if (parseQuery(query)?.auth == null) return 'without auth'
-  return forwardAuth === 'resign'
-    ? 'with a fresh auth, signed by the gateway'
-    : 'with auth as it came'
-}
-
-function unknown(decision: Decision, { gate, by }: Known): string[] {
-  const said: string[] = []
-  if (by === 'gateway') return said
-  const publishing = [...gate.keyring.contactCenters.values()].filter(
-    ({ jwksUrl }) => jwksUrl !== null,
-  )
-  if (publishing.length > 0) {
-    const names = publishing
-      .slice(0, 5)
-      .map(({ name }) => printable(name))
-      .join(', ')
-    const more = publishing.length > 5 ? ` and ${publishing.length - 5} more` : ''
-    said.push(
-      `The public keys of ${names}${more} are published, and were not fetched: a gateway may verify what nothing here does.`,
-    )
-  }
-  if (by === 'settings' && decision.allow) said.push('Sessions that were ended before their time.')
-  return said
 }

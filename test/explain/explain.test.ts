@@ -521,15 +521,19 @@ async function agrees(
 
 t.test('whatever the link, the verdict is that of the decision', async (t) => {
   const now = Date.now()
-  const gates = [
-    await createGate(),
-    await createGate([secret], { enforcement: 'report' }),
-    await createGate([secret], { enforcement: 'report', isRevoked: ({ userId }) => userId !== '' }),
-    await createGateOf([
+  const gates = {
+    enforcing: await createGate(),
+    reporting: await createGate([secret], { enforcement: 'report' }),
+    revoking: await createGate([secret], {
+      enforcement: 'report',
+      isRevoked: ({ userId }) => userId !== '',
+    }),
+    several: await createGateOf([
       { name: 'north', urlTokens: [URLToken], oneTimeTokens: true, enforcement: 'report' },
       { name: 'south', secrets: [Buffer.from(southSecret)], urlTokens: ['f38791af'] },
     ]),
-  ]
+  }
+  const names = fc.constantFrom('enforcing', 'reporting', 'revoking', 'several')
   const edges = [...plain, ...strict, ...several].map(([, target]) => target)
   const targets = fc.oneof(
     (await requests()).map(({ target }) => target),
@@ -537,7 +541,8 @@ t.test('whatever the link, the verdict is that of the decision', async (t) => {
   )
   const verdicts = new Map<string, number>()
   fc.assert(
-    fc.property(targets, fc.constantFrom(...gates), (target, gate) => {
+    fc.property(targets, names, (target, name) => {
+      const gate = gates[name]
       const text = `https://gateway.example/${target.replace(/^\//, '')}`
       const url = URL.parse(text)
       fc.pre(url !== null)
