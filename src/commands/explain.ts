@@ -2,7 +2,7 @@ import { text } from 'node:stream/consumers'
 import { parseArgs, styleText } from 'node:util'
 import { explain as explainLink } from '../explain/explain.ts'
 import { json, present } from '../explain/present.ts'
-import type { Paint } from '../report/present.ts'
+import type { Paint } from '../report/words.ts'
 import { readSettings, wrongSettings } from './environment.ts'
 import { wrongUsage } from './usage.ts'
 

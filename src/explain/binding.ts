@@ -1,7 +1,7 @@
 import type { Query } from '../access/query.ts'
 import { hash } from '../access/session.ts'
 import type { Jwt, Key, Keyring } from '../access/token.ts'
-import { printable } from '../report/present.ts'
+import { printable } from '../report/words.ts'
 import { type Findings, kindOf } from './credential.ts'
 import { difference, mistake, type Values } from './values.ts'
 

@@ -6,7 +6,7 @@ import {
   type Token,
   verifyToken,
 } from '../access/token.ts'
-import { printable } from '../report/present.ts'
+import { printable } from '../report/words.ts'
 import { isExample, otherReading } from './readings.ts'
 import { length, moment, quoted, span } from './values.ts'
 

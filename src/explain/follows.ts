@@ -3,7 +3,7 @@ import { type Decision, denials, type Grant } from '../access/decision.ts'
 import { isOwn } from '../access/paths.ts'
 import { parseQuery } from '../access/query.ts'
 import { framedBy } from '../forward/frame-ancestors.ts'
-import { printable } from '../report/present.ts'
+import { printable } from '../report/words.ts'
 import type { Known } from './explain.ts'
 import { moment, span } from './values.ts'
 

@@ -1,4 +1,5 @@
-import { escapeUnprintable, type Paint, plain, wrap } from '../report/present.ts'
+import { plain } from '../report/present.ts'
+import { type Paint, printableJson, wrap } from '../report/words.ts'
 import type { Explanation, Step } from './explain.ts'
 
 const styles = {
@@ -30,7 +31,7 @@ export function present(explanation: Explanation, paint: Paint): string {
 export function json(explanation: Explanation): string {
   const { happened, remedy } = explanation
   const said = { ...explanation, happened: plain(happened), remedy: plain(remedy) }
-  return escapeUnprintable(`${JSON.stringify(said, null, 2)}\n`)
+  return printableJson(said)
 }
 
 function paragraph({ name, outcome, facts, hints }: Step, paint: Paint): string {

@@ -1,4 +1,4 @@
-import { printable } from '../report/present.ts'
+import { printable } from '../report/words.ts'
 
 /** Writes a value of a link: as it is, or as much as tells apart without giving away. */
 export interface Values {
