@@ -5,6 +5,7 @@ import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
 import { explain } from './commands/explain.ts'
 import { link } from './commands/link.ts'
+import { load } from './commands/load.ts'
 import { report } from './commands/report.ts'
 import { start } from './commands/start.ts'
 import { usage, wrongUsage } from './commands/usage.ts'
@@ -29,6 +30,7 @@ async function run(argv: readonly string[]): Promise<number> {
     if (command === 'doctor') return await doctor(flags)
     if (command === 'start') return await start(configFile(flags))
     if (command === 'check') return check(configFile(flags))
+    if (command === 'load') return await load(flags)
     if (command === 'report') return await report(flags)
     parseArgs({ args: flags, options: {} })
     if (command === 'demo') return await demo()

@@ -2,12 +2,11 @@ import { isIPv6 } from 'node:net'
 import { parseArgs } from 'node:util'
 import { createLink } from '../link/link.ts'
 import { isAnyAddress } from '../settings/config.ts'
-import { readEntries, readSigners } from '../settings/contact-centers.ts'
 import { baseUrl, duration } from '../settings/parsers.ts'
 import type { Reader } from '../settings/reader.ts'
 import { settings } from '../settings/table.ts'
-import type { YamlNode } from '../settings/yaml.ts'
 import { readSome, surroundings, wrongSettings } from './environment.ts'
+import { readSigner } from './signer.ts'
 import { wrongUsage } from './usage.ts'
 
 /** Prints one signed link and nothing else. Of the settings it takes what a link is made of. */
@@ -26,12 +25,13 @@ export function link(args: readonly string[]): 0 | 1 | 2 {
   const some = readSome(values.config ?? null, around)
   if ('problems' in some) return wrongSettings(some)
   const { reader, contactCenters } = some
-  const secret = newestSecret(reader, contactCenters, values['contact-center'])
+  const signer = readSigner('link', reader, contactCenters, values['contact-center'])
   const gateway = base === null ? gatewayUrl(reader) : base.value
   if (reader.problems.length > 0) return wrongSettings(reader)
-  if (typeof secret === 'string') return wrongUsage(secret)
-  if (secret === null) return 1
+  if (typeof signer === 'string') return wrongUsage(signer)
+  if (signer === null) return 1
   if (gateway === null) return wrongUsage('link needs --base, since PORT is 0')
+  const { secret } = signer
   const lasts = { expiresIn: expires.value, now: around.now }
   const url = createLink({ baseUrl: gateway, userId, sessionId, urlToken, secret, ...lasts })
   process.stdout.write(`${url}\n`)
@@ -47,30 +47,6 @@ const options = {
   config: { type: 'string' },
   'contact-center': { type: 'string' },
 } as const
-
-/** What signs the links of a contact center; a sentence where there is none of that name. */
-function newestSecret(
-  reader: Reader,
-  list: YamlNode | null,
-  name: string | undefined,
-): Buffer | string | null {
-  if (list === null) {
-    if (name !== undefined && name !== 'default')
-      return `There is no contact center ${JSON.stringify(name)}`
-    return reader.read(settings.jwtSecret)?.[0] ?? null
-  }
-  const entries = readEntries(reader, list)
-  if (name === undefined && entries.length > 1) {
-    return 'link needs --contact-center, since there are several'
-  }
-  const entry = entries.find((one) => name === undefined || one.name === name)
-  if (entry === undefined) return `There is no contact center ${JSON.stringify(name)}`
-  if (entry.entries.has('keys')) {
-    reader.refuse(entry.node, 'has public keys: whoever has the private ones signs its links')
-    return null
-  }
-  return readSigners(reader, entry)?.secrets[0] ?? null
-}
 
 /** Where the gateway is; null where the settings do not say. */
 function gatewayUrl({ read, isSet }: Reader): URL | null {

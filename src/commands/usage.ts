@@ -3,7 +3,7 @@ export const usage = `Usage: copilot-gateway [command]
 
   start   Run the gateway (default). Settings come from the environment and from .env.
             --config F      and from this YAML file, which may hold several contact centers;
-                            check and link take it too
+                            check, link and load take it too
   demo    Run the gateway between a demo workspace and a demo contact center.
   check   Say what every setting is, and all that is wrong with them.
   link    Print one signed link:
@@ -36,6 +36,20 @@ export const usage = `Usage: copilot-gateway [command]
             <log> ...       the gateway's log: files (.gz too), or - for stdin
             --since 24h     only what is as young as that, or since a time: 2026-11-20T08:00Z
             --json          print the report as JSON
+  load    Play agents and attackers against the gateway at <base-url>, and measure it:
+            --agents 20     at work at once, each with --chats 2 and a message every
+            --messages 5s   in each of them
+            --rate 2/s      so many of them leave and are replaced
+            --duration 30s  of which --ramp 5s at either end: they arrive, they leave
+            --attackers 5%  of the links that are opened must not let in
+            --p50 --p90 --p99 --p999 50ms, --errors 0.1%, --let-in 0
+                            limits: past one of them the exit code is 1
+            --json F --html F
+                            write the results to these files too
+            --contact-center N, --url-token T, --config F
+                            what links are made of, from the settings
+            --yes-i-own-this
+                            without it load goes to this machine only
 
   --help, -h   Print this.
   --version    Print the version.

@@ -115,7 +115,11 @@ export function wasLetIn(answers: readonly Answer[]): boolean {
 }
 
 /** Whether an answer is one of the gateway's refusals: its own request id is in it. */
-export function isRefusal({ status, headers, body }: Answer): boolean {
+export function isRefusal({
+  status,
+  headers,
+  body,
+}: Pick<Answer, 'status' | 'headers' | 'body'>): boolean {
   const id = headers['x-request-id']
   const named = isHtml(headers) ? `data-request-id="${id}"` : `"requestId":"${id}"`
   return status >= 400 && id !== undefined && body.includes(named)

@@ -8,7 +8,7 @@ export type Kind =
   | 'socket'
   /** From `join` to its acknowledgement. */
   | 'join'
-  /** From a message to its acknowledgement or, where the workspace acknowledges none, to its pong. */
+  /** From a message to the answer to a ping right behind it: Copilot acknowledges no message. */
   | 'message'
   /** A request that has to be refused. */
   | 'attack'

@@ -1,0 +1,163 @@
+import { lookup } from 'node:dns/promises'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { presentHtml } from '../load/html.ts'
+import { createProgress } from '../load/progress.ts'
+import type { Results } from '../load/results.ts'
+import { runLoad } from '../load/run.ts'
+import type { Plan } from '../load/schedule.ts'
+import { findTarget } from '../load/target.ts'
+import { presentText } from '../load/text.ts'
+import { judge, parseThresholds } from '../load/thresholds.ts'
+import { createMint } from '../load/tickets.ts'
+import {
+  baseUrl,
+  count,
+  duration,
+  errorCode,
+  longestTimer,
+  type Parser,
+  wrong,
+} from '../settings/parsers.ts'
+import { readSome, surroundings, wrongSettings } from './environment.ts'
+import { readSigner } from './signer.ts'
+import { wrongUsage } from './usage.ts'
+import { version } from './version.ts'
+
+/** Plays agents and attackers against a gateway. Exit code 1 where a threshold fails, or nothing was answered. */
+export async function load(args: readonly string[]): Promise<0 | 1 | 2> {
+  const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
+  const [base, ...others] = positionals
+  const around = surroundings()
+  if (base === undefined || others.length > 0) return wrongUsage('load needs one base URL')
+  const url = baseUrl(base, around)
+  if ('problems' in url) return wrongUsage(`The base URL ${url.problems.join(', ')}`)
+  const plan = readPlan(values)
+  if (typeof plan === 'string') return wrongUsage(plan)
+  const { p50, p90, p99, p999, errors } = values
+  const thresholds = parseThresholds({ p50, p90, p99, p999, errors, letIn: values['let-in'] })
+  if (typeof thresholds === 'string') return wrongUsage(thresholds)
+
+  const target = await findTarget(url.value, values['yes-i-own-this'], (host) =>
+    lookup(host, { all: true }),
+  )
+  if (typeof target === 'string') return refuse(target)
+  const some = readSome(values.config ?? null, around)
+  if ('problems' in some) return wrongSettings(some)
+  const signer = readSigner('load', some.reader, some.contactCenters, values['contact-center'])
+  if (some.reader.problems.length > 0) return wrongSettings(some.reader)
+  if (typeof signer === 'string') return wrongUsage(signer)
+  if (signer === null) return 1
+  // Found out before the run, not after an hour of it.
+  for (const file of [values.json, values.html]) {
+    const problem = file === undefined ? null : unwritable(file)
+    if (problem !== null) return refuse(`${file} cannot be written (${problem})`)
+  }
+
+  const urlToken = values['url-token'] ?? signer.urlToken ?? 'load'
+  const lasts = plan.duration + linkOutlasts
+  const mint = createMint({ baseUrl: target.url, secret: signer.secret, urlToken, lasts })
+  const interrupt = new AbortController()
+  const stop = (): void => interrupt.abort()
+  process.once('SIGINT', stop)
+  process.once('SIGTERM', stop)
+  const progress = createProgress(process.stderr, plan.duration)
+  const found = await runLoad({
+    target,
+    plan,
+    mint,
+    signal: interrupt.signal,
+    onSecond: progress.update,
+  })
+  progress.end()
+  const { agents, rate, ramp, chats, messages, attackers } = values
+  const asked = { agents, rate, duration: values.duration, ramp, chats, messages, attackers }
+  const results: Results = { ...found, version: version(), plan: asked }
+
+  const judged = judge(results, thresholds)
+  process.stdout.write(presentText(results, judged))
+  const { json, html } = values
+  if (json !== undefined)
+    writeFileSync(json, `${JSON.stringify({ ...results, judged }, null, 2)}\n`)
+  if (html !== undefined) writeFileSync(html, presentHtml(results, judged))
+  return results.total.latency !== null && judged.every(({ passed }) => passed) ? 0 : 1
+}
+
+const options = {
+  agents: { type: 'string', default: '20' },
+  rate: { type: 'string', default: '2/s' },
+  duration: { type: 'string', default: '30s' },
+  ramp: { type: 'string', default: '5s' },
+  chats: { type: 'string', default: '2' },
+  messages: { type: 'string', default: '5s' },
+  attackers: { type: 'string', default: '5%' },
+  p50: { type: 'string' },
+  p90: { type: 'string' },
+  p99: { type: 'string' },
+  p999: { type: 'string' },
+  errors: { type: 'string' },
+  'let-in': { type: 'string' },
+  json: { type: 'string' },
+  html: { type: 'string' },
+  config: { type: 'string' },
+  'contact-center': { type: 'string' },
+  'url-token': { type: 'string' },
+  'yes-i-own-this': { type: 'boolean', default: false },
+} as const
+
+/** What links last beyond the run, in ms: no clock is as wrong as that. */
+const linkOutlasts = 600_000
+
+/** A sentence where something is wrong with it. */
+function readPlan(asked: Readonly<Record<'messages' | Exclude<keyof Plan, 'pause'>, string>>) {
+  const problems: string[] = []
+  const read = (name: keyof typeof asked, parse: Parser<number>): number => {
+    const parsed = parse(asked[name], surroundings())
+    if ('value' in parsed) return parsed.value
+    problems.push(`--${name} ${parsed.problems.join(', ')}`)
+    return 0
+  }
+  const plan: Plan = {
+    agents: read('agents', count),
+    rate: read('rate', frequency),
+    duration: read('duration', duration(1000, longestTimer)),
+    ramp: read('ramp', duration(0)),
+    chats: read('chats', count),
+    pause: read('messages', duration(10)),
+    attackers: read('attackers', share),
+  }
+  if (plan.duration < 2 * plan.ramp) problems.push('--duration must be twice --ramp or more')
+  return problems[0] ?? plan
+}
+
+/** Per second. */
+const frequency: Parser<number> = (text) => {
+  const [, number, unit] = /^(\d{1,6}(?:\.\d{1,6})?)\/(s|m)$/.exec(text) ?? []
+  const value = Number(number) / (unit === 'm' ? 60 : 1)
+  return value > 0
+    ? { value, warnings: [] }
+    : wrong('must be a number a second or minute, such as 2/s')
+}
+
+/** From 0 to below 1. */
+const share: Parser<number> = (text) => {
+  const value = /^\d{1,2}(?:\.\d{1,6})?%$/.test(text) ? Number.parseFloat(text) / 100 : null
+  return value === null ? wrong('must be a share below 100%, such as 5%') : { value, warnings: [] }
+}
+
+function refuse(problem: string): 2 {
+  process.stderr.write(`${problem}\n`)
+  return 2
+}
+
+/** Why a file can't be written; null where it can. */
+function unwritable(file: string): string | null {
+  try {
+    closeSync(openSync(file, 'a'))
+    return null
+  } catch (error) {
+    const code = errorCode(error)
+    if (code === null) throw error
+    return code
+  }
+}

@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { Pool } from 'undici'
+import type { Place } from '../doctor/connection.ts'
+
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly text: () => string
+}
+
+export interface Upgraded extends Answer {
+  /** null where the handshake was refused. */
+  readonly socket: Duplex | null
+}
+
+/** What one person asks with: connections and a cookie jar of their own. Nothing leads to another origin. */
+export interface Browser {
+  /** `path` with its query; `headers` besides the cookies. Rejects with a system error. */
+  readonly get: (path: string, headers: Headers) => Promise<Answer>
+  readonly upgrade: (path: string, headers: Headers) => Promise<Upgraded>
+  /** No more requests; what was upgraded goes on. */
+  readonly close: () => Promise<void>
+  /** Cuts whatever is open. */
+  readonly cut: () => Promise<void>
+}
+
+export type Headers = Readonly<Record<string, string>>
+
+/** As many as browsers open to a host over HTTP/1.1. */
+const connections = 6
+
+export function openBrowser({ url, addresses, deadline }: Place, onClose: () => void): Browser {
+  const pool = new Pool(url.origin, {
+    connections,
+    headersTimeout: deadline,
+    bodyTimeout: deadline,
+    connect: {
+      timeout: deadline,
+      autoSelectFamily: true,
+      lookup: (_, _options, done) => done(null, [...addresses]),
+    },
+  })
+  const jar = new Map<string, string>()
+  const sockets = new Set<Duplex>()
+
+  const ask = (path: string, headers: Headers, upgrade: 'websocket' | null): Promise<Upgraded> =>
+    new Promise((resolve, reject) => {
+      const cookie = [...jar].map((pair) => pair.join('=')).join('; ')
+      const chunks: Buffer[] = []
+      const answer = (status: number, headers: IncomingHttpHeaders, socket: Duplex | null) => {
+        keep(jar, headers['set-cookie'])
+        return { status, headers, socket, text: () => Buffer.concat(chunks).toString() }
+      }
+      let begun: Upgraded | undefined
+      pool.dispatch(
+        {
+          method: 'GET',
+          path,
+          headers: { 'user-agent': userAgent, ...headers, ...(cookie === '' ? {} : { cookie }) },
+          upgrade,
+        },
+        {
+          onRequestStart() {},
+          onRequestUpgrade(_, status, headers, socket) {
+            sockets.add(socket.on('close', () => sockets.delete(socket)))
+            resolve(answer(status, headers, socket))
+          },
+          onResponseStart(_, status, headers) {
+            begun = answer(status, headers, null)
+          },
+          onResponseData(_, chunk) {
+            chunks.push(chunk)
+          },
+          onResponseEnd() {
+            if (begun !== undefined) resolve(begun)
+          },
+          onResponseError(_, error) {
+            reject(error)
+          },
+        },
+      )
+    })
+
+  return {
+    get: (path, headers) => ask(path, headers, null),
+    upgrade: (path, headers) => ask(path, { ...handshake(), ...headers }, 'websocket'),
+    close() {
+      onClose()
+      return pool.destroy()
+    },
+    cut() {
+      onClose()
+      for (const socket of sockets) socket.destroy()
+      return pool.destroy()
+    },
+  }
+}
+
+const userAgent = 'copilot-gateway-load'
+
+// RFC 6455 §4.1
+function handshake(): Headers {
+  return {
+    'sec-websocket-version': '13',
+    'sec-websocket-key': randomBytes(16).toString('base64'),
+  }
+}
+
+/** RFC 6265 §5.3, as far as one origin with one path needs it. */
+function keep(jar: Map<string, string>, lines: readonly string[] = []): void {
+  for (const line of lines) {
+    const [, name, value = '', attributes = ''] = /^([^=;]+)=([^;]*)(.*)$/.exec(line) ?? []
+    if (name === undefined) continue
+    if (/; *max-age=0*(?:;|$)/i.test(attributes)) jar.delete(name)
+    else jar.set(name, value)
+  }
+}
