@@ -106,18 +106,18 @@ export async function playAttack(stage: Stage, due: number, turn: number): Promi
   const make = (made: Parameters<Mint>[2]): Ticket => mint(`attacker-${turn}`, 0, made)
   const { path, headers = {}, upgrade } = forge(make({}), make)
   const browser = stage.enter()
-  let letIn = false
+  tally.attacked(name, reason)
   await step(stage, 'attack', due, async () => {
     const ask = upgrade ? browser.upgrade : browser.get
     const answer = await ask(pathAt(target.url, path), { accept: '*/*', ...headers })
     tally.status('attackers', answer.status)
-    letIn = wasLetIn(answer)
+    const letIn = wasLetIn(answer)
+    if (letIn) tally.letIn(name)
     const status = denials[reason]
     // Whoever is refused too often is refused unread.
     const refused = answer.status === status || answer.status === denials['rate-limited']
     if (letIn || !refused) throw new Failure(`${answer.status}, not ${status}`)
   })
-  tally.attacked(name, reason, letIn)
   await browser.cut()
 }
 

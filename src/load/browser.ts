@@ -50,7 +50,8 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
       const cookie = [...jar].map((pair) => pair.join('=')).join('; ')
       const chunks: Buffer[] = []
       const answer = (status: number, headers: IncomingHttpHeaders, socket: Duplex | null) => {
-        keep(jar, headers['set-cookie'])
+        // A single one is no list, whatever its type says.
+        keep(jar, [headers['set-cookie'] ?? []].flat())
         return { status, headers, socket, text: () => Buffer.concat(chunks).toString() }
       }
       let begun: Upgraded | undefined
@@ -109,7 +110,7 @@ function handshake(): Headers {
 }
 
 /** RFC 6265 §5.3, as far as one origin with one path needs it. */
-function keep(jar: Map<string, string>, lines: readonly string[] = []): void {
+function keep(jar: Map<string, string>, lines: readonly string[]): void {
   for (const line of lines) {
     const [, name, value = '', attributes = ''] = /^([^=;]+)=([^;]*)(.*)$/.exec(line) ?? []
     if (name === undefined) continue

@@ -23,7 +23,9 @@ export interface Shift {
 
 /** All shifts in the order of their arrival. Who came first leaves first. */
 export function shiftsOf({ agents, rate, duration, ramp }: Plan): readonly Shift[] {
-  const replaced = every(1000 / rate, ramp, Math.ceil(((duration - 2 * ramp) * rate) / 1000))
+  const gap = 1000 / rate
+  const steady = duration - 2 * ramp
+  const replaced = every(gap, ramp + gap, Math.max(0, Math.ceil(steady / gap) - 1))
   const arrivals = [...every(ramp / agents, 0, agents), ...replaced]
   const departures = [...replaced, ...every(ramp / agents, duration - ramp, agents)]
   return arrivals.map((arrives, i) => ({ arrives, leaves: departures[i] ?? duration }))

@@ -19,7 +19,8 @@ export interface Tally {
   readonly answered: (kind: Kind, latency: number) => void
   readonly failed: (kind: Kind, why: string) => void
   readonly status: (who: Who, status: number) => void
-  readonly attacked: (name: string, reason: string, letIn: boolean) => void
+  readonly attacked: (name: string, reason: string) => void
+  readonly letIn: (name: string) => void
   readonly agents: (change: 1 | -1) => void
   readonly opened: () => void
   /** `lost`: why, where the other side closed it. */
@@ -54,7 +55,7 @@ export function createTally(): Tally {
   const statuses = { agents: new Map<string, number>(), attackers: new Map<string, number>() }
   const failures = new Map<string, number>()
   const lost = new Map<string, number>()
-  const attacks = new Map<string, Results['attacks'][number]>()
+  const attacks = new Map<string, { name: string; reason: string; sent: number; letIn: number }>()
   let agents = 0
   let sockets = 0
   let opened = 0
@@ -78,9 +79,14 @@ export function createTally(): Tally {
       add(failures, why)
     },
     status: (who, status) => add(statuses[who], String(status)),
-    attacked(name, reason, letIn) {
-      const { sent, letIn: before } = attacks.get(name) ?? { sent: 0, letIn: 0 }
-      attacks.set(name, { name, reason, sent: sent + 1, letIn: before + Number(letIn) })
+    attacked(name, reason) {
+      const attack = attacks.get(name) ?? { name, reason, sent: 0, letIn: 0 }
+      attack.sent += 1
+      attacks.set(name, attack)
+    },
+    letIn(name) {
+      const attack = attacks.get(name)
+      if (attack !== undefined) attack.letIn += 1
     },
     agents(change) {
       agents += change

@@ -1,0 +1,176 @@
+import t from 'tap'
+import { type Heard, startWorkspace } from '../../demo/workspace.ts'
+import { denials } from '../../src/access/decision.ts'
+import { attacks } from '../../src/load/attacks.ts'
+import { know } from '../sinks.ts'
+import { secret, startGateway, startUpstream } from '../stage.ts'
+import { play } from './run.ts'
+
+const heard: Heard[] = []
+const workspace = await startWorkspace({
+  pagePort: 0,
+  apiPort: 0,
+  secret: Buffer.from(secret),
+  pace: 50,
+  onEvent: (one) => heard.push(one),
+})
+t.teardown(() => workspace.close())
+know('secret', workspace.apiToken)
+const behind = {
+  COPILOT_API_URL: workspace.api.origin,
+  COPILOT_API_TOKEN: workspace.apiToken,
+  REQUIRE_EXP: 'true',
+}
+
+t.test('agents open their chats, join them and talk', async (t) => {
+  heard.length = 0
+  const gateway = await startGateway(t, workspace.page.origin, behind)
+  const seconds: number[] = []
+  const plan = { agents: 3, rate: 2, duration: 1500 }
+  const found = await play(gateway.origin, plan, { onSecond: ({ at }) => seconds.push(at) })
+
+  t.strictSame(found.failures, {})
+  t.equal(found.total.failed, 0)
+  const { document, asset, socket, join, message } = found.kinds
+  t.equal(document.count, 10, 'three agents and two that replace them, two chats each')
+  t.equal(asset.count, 4 * 10, 'two scripts, config.js and a style sheet')
+  t.equal(socket.count, 10)
+  t.equal(join.count, 10)
+  t.strictSame(found.statuses.agents, { 200: 50, 101: 10 })
+  t.strictSame(found.sockets, { opened: 10, peak: found.sockets.peak, lost: {} })
+  t.equal(found.interrupted, false)
+  t.strictSame(seconds, [1, 2])
+  t.equal(
+    found.seconds.reduce((sum, { steps }) => sum + steps.count, 0),
+    found.total.count,
+  )
+  t.equal(found.seconds.at(-1)?.sockets, 0)
+
+  const joined = heard.filter(({ event }) => event === 'join').map(({ said }) => Object(said[0]))
+  t.equal(new Set(joined.map(({ sessionId }) => sessionId)).size, 10, 'each session is its own')
+  t.equal(new Set(joined.map(({ userId }) => userId)).size, 5, 'two of each agent')
+  t.equal(heard.filter(({ event }) => event === 'sendMessage').length, message.count)
+  t.ok(message.count > 10)
+})
+
+t.test('every attack is refused as it deserves', async (t) => {
+  const gateway = await startGateway(t, workspace.page.origin, behind)
+  const found = await play(gateway.origin, { attackers: 0.9 })
+  t.strictSame(found.failures, {})
+  t.equal(found.kinds.attack.count, 18, 'nine to each of the two links')
+  t.strictSame(
+    found.attacks,
+    attacks.map(({ name, reason }, i) => ({ name, reason, sent: i < 6 ? 2 : 1, letIn: 0 })),
+  )
+  const refused = gateway.lines.filter(({ decision }) => decision === 'deny')
+  t.strictSame(
+    refused.map(({ reason }) => reason).sort(),
+    found.attacks.flatMap(({ reason, sent }) => Array(sent).fill(reason)).sort(),
+  )
+  t.strictSame(
+    found.statuses.attackers,
+    Object.fromEntries(
+      [400, 401, 403].map((status) => [
+        status,
+        refused.filter((line) => line['status'] === status).length,
+      ]),
+    ),
+  )
+})
+
+t.test('an attack that gets in is told', async (t) => {
+  const rows: readonly (readonly [string, () => Promise<string>, (reason: string) => boolean])[] = [
+    [
+      'a gateway that only reports',
+      async () => {
+        const reporting = { ...behind, ENFORCEMENT: 'report' }
+        return (await startGateway(t, workspace.page.origin, reporting)).origin
+      },
+      (reason) => /^(?:token|claim)-/.test(reason),
+    ],
+    ['no gateway at all', async () => workspace.page.origin, () => true],
+    [
+      'a gateway whose workspace is down',
+      async () => {
+        const down = 'http://127.0.0.1:9'
+        const env = { ...behind, COPILOT_API_URL: down, ENFORCEMENT: 'report' }
+        return (await startGateway(t, down, env)).origin
+      },
+      (reason) => /^(?:token|claim)-/.test(reason),
+    ],
+  ]
+  const runs = rows.map(async ([name, start, getsIn]) => {
+    const found = await play(await start(), { attackers: 0.1 })
+    t.strictSame(
+      found.attacks.map(({ name, letIn }) => [name, letIn]),
+      attacks.map((attack) => [attack.name, Number(getsIn(attack.reason))]),
+      name,
+    )
+    const letIn = found.attacks.reduce((sum, one) => sum + one.letIn, 0)
+    t.equal(found.kinds.attack.failed, letIn)
+  })
+  await Promise.all(runs)
+})
+
+t.test('who is refused too often is still refused', async (t) => {
+  const gateway = await startGateway(t, workspace.page.origin, { ...behind, RATE_LIMIT: '2/1m' })
+  const found = await play(gateway.origin, { attackers: 0.1 })
+  t.strictSame(found.failures, {})
+  t.equal(found.statuses.attackers[denials['rate-limited']], attacks.length - 2)
+  t.strictSame(found.total.failed, 0, 'agents at the same address are let in')
+})
+
+t.test('the chats of one agent share a cookie jar, and nobody else has it', async (t) => {
+  let opened = 0
+  const upstream = await startUpstream(t, (request, response) => {
+    if (!request.url?.startsWith('/?')) return response.end()
+    opened += 1
+    response.setHeader('set-cookie', [
+      `__Host-chat-${opened}=${opened}; Path=/; Secure`,
+      'gone=1; Path=/; Max-Age=0',
+    ])
+    return response.end('<script src="./app.js"></script>')
+  })
+  await play(upstream.origin, { agents: 2, ramp: 200 })
+  const cookies = new Map<string, Set<string>>()
+  for (const { url, headers } of upstream.seen) {
+    if (url !== '/app.js') continue
+    const jar = (headers.cookie ?? '').split('; ').sort().join(' ')
+    cookies.set(jar, (cookies.get(jar) ?? new Set()).add(url))
+  }
+  t.strictSame(
+    [...cookies.keys()].sort(),
+    [
+      '__Host-chat-1=1',
+      '__Host-chat-1=1 __Host-chat-2=2',
+      '__Host-chat-3=3',
+      '__Host-chat-3=3 __Host-chat-4=4',
+    ].sort(),
+  )
+})
+
+t.test('nothing leads away from the target', async (t) => {
+  const elsewhere = await startUpstream(t)
+  const rows: readonly (readonly [string, string | null, Readonly<Record<string, number>>])[] = [
+    ['a redirect', null, { 302: 1 }],
+    [
+      'a page with the files of others',
+      `<script src="${elsewhere.origin}/a.js"></script><link rel=stylesheet href="//127.0.0.1:${elsewhere.port}/b.css">
+       <link rel="icon" href="/icon"><script>0</script><script src="/own.js?a=1&amp;b=2"></script>`,
+      { 404: 1 },
+    ],
+  ]
+  for (const [name, page, failures] of rows) {
+    const upstream = await startUpstream(t, (request, response) => {
+      if (page === null) response.writeHead(302, { location: elsewhere.origin })
+      response.end(request.url?.startsWith('/?') ? page : '')
+    })
+    const found = await play(upstream.origin, { chats: 1 })
+    t.strictSame(found.failures, failures, name)
+    t.strictSame(elsewhere.seen, [])
+    t.strictSame(
+      upstream.seen.slice(1).map(({ url }) => url),
+      page === null ? [] : ['/own.js?a=1&b=2', '/socket.io/?EIO=4&transport=websocket'],
+    )
+  }
+})
