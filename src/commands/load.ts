@@ -2,23 +2,15 @@ import { lookup } from 'node:dns/promises'
 import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { presentHtml } from '../load/html.ts'
+import { readPlan } from '../load/plan.ts'
 import { createProgress } from '../load/progress.ts'
 import type { Results } from '../load/results.ts'
 import { runLoad } from '../load/run.ts'
-import type { Plan } from '../load/schedule.ts'
 import { findTarget } from '../load/target.ts'
 import { presentText } from '../load/text.ts'
 import { judge, parseThresholds } from '../load/thresholds.ts'
 import { createMint } from '../load/tickets.ts'
-import {
-  baseUrl,
-  count,
-  duration,
-  errorCode,
-  longestTimer,
-  type Parser,
-  wrong,
-} from '../settings/parsers.ts'
+import { baseUrl, errorCode } from '../settings/parsers.ts'
 import { readSome, surroundings, wrongSettings } from './environment.ts'
 import { readSigner } from './signer.ts'
 import { wrongUsage } from './usage.ts'
@@ -106,43 +98,6 @@ const options = {
 
 /** What links last beyond the run, in ms: no clock is as wrong as that. */
 const linkOutlasts = 600_000
-
-/** A sentence where something is wrong with it. */
-function readPlan(asked: Readonly<Record<'messages' | Exclude<keyof Plan, 'pause'>, string>>) {
-  const problems: string[] = []
-  const read = (name: keyof typeof asked, parse: Parser<number>): number => {
-    const parsed = parse(asked[name], surroundings())
-    if ('value' in parsed) return parsed.value
-    problems.push(`--${name} ${parsed.problems.join(', ')}`)
-    return 0
-  }
-  const plan: Plan = {
-    agents: read('agents', count),
-    rate: read('rate', frequency),
-    duration: read('duration', duration(1000, longestTimer)),
-    ramp: read('ramp', duration(0)),
-    chats: read('chats', count),
-    pause: read('messages', duration(10)),
-    attackers: read('attackers', share),
-  }
-  if (plan.duration < 2 * plan.ramp) problems.push('--duration must be twice --ramp or more')
-  return problems[0] ?? plan
-}
-
-/** Per second. */
-const frequency: Parser<number> = (text) => {
-  const [, number, unit] = /^(\d{1,6}(?:\.\d{1,6})?)\/(s|m)$/.exec(text) ?? []
-  const value = Number(number) / (unit === 'm' ? 60 : 1)
-  return value > 0
-    ? { value, warnings: [] }
-    : wrong('must be a number a second or minute, such as 2/s')
-}
-
-/** From 0 to below 1. */
-const share: Parser<number> = (text) => {
-  const value = /^\d{1,2}(?:\.\d{1,6})?%$/.test(text) ? Number.parseFloat(text) / 100 : null
-  return value === null ? wrong('must be a share below 100%, such as 5%') : { value, warnings: [] }
-}
 
 function refuse(problem: string): 2 {
   process.stderr.write(`${problem}\n`)

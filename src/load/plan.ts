@@ -1,0 +1,45 @@
+import { count, duration, longestTimer, type Parser, wrong } from '../settings/parsers.ts'
+import type { Plan } from './schedule.ts'
+
+/** What is asked of a run, as flags. */
+type Asked = Readonly<Record<'messages' | Exclude<keyof Plan, 'pause'>, string>>
+
+/** A sentence where something is wrong with it. */
+export function readPlan(asked: Asked): Plan | string {
+  const problems: string[] = []
+  const read = (name: keyof Asked, parse: Parser<number>): number => {
+    const parsed = parse(asked[name], nowhere)
+    if ('value' in parsed) return parsed.value
+    problems.push(`--${name} ${parsed.problems.join(', ')}`)
+    return 0
+  }
+  const plan: Plan = {
+    agents: read('agents', count),
+    rate: read('rate', frequency),
+    duration: read('duration', duration(1000, longestTimer)),
+    ramp: read('ramp', duration(0)),
+    chats: read('chats', count),
+    pause: read('messages', duration(10)),
+    attackers: read('attackers', share),
+  }
+  if (plan.duration < 2 * plan.ramp) problems.push('--duration must be twice --ramp or more')
+  return problems[0] ?? plan
+}
+
+/** Per second. */
+const frequency: Parser<number> = (text) => {
+  const [, number, unit] = /^(\d{1,6}(?:\.\d{1,6})?)\/(s|m)$/.exec(text) ?? []
+  const value = Number(number) / (unit === 'm' ? 60 : 1)
+  return value > 0
+    ? { value, warnings: [] }
+    : wrong('must be a number a second or minute, such as 2/s')
+}
+
+/** From 0 to below 1. */
+const share: Parser<number> = (text) => {
+  const value = /^\d{1,2}(?:\.\d{1,6})?%$/.test(text) ? Number.parseFloat(text) / 100 : null
+  return value === null ? wrong('must be a share below 100%, such as 5%') : { value, warnings: [] }
+}
+
+/** Of no use to these parsers. */
+const nowhere = { readFile: String, now: 0 }

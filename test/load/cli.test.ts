@@ -1,0 +1,149 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import jsonwebtoken from 'jsonwebtoken'
+import t from 'tap'
+import { load } from '../../src/commands/load.ts'
+import { pour } from '../sinks.ts'
+import { secret, startGateway, startUpstream } from '../stage.ts'
+
+const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+const cwd = t.testdir({})
+const short = '--agents 1 --rate 1/s --chats 1 --duration 1s --ramp 0 --messages 1s'.split(' ')
+type Env = Readonly<Record<string, string>>
+
+function begin(args: readonly string[], env: Env = { JWT_SECRET: secret }) {
+  const child = spawn(process.execPath, [cli, 'load', ...args], {
+    cwd,
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
+    ([stdout, stderr, [code]]) => {
+      pour('stderr', stdout + stderr)
+      return { stdout, stderr, code }
+    },
+  )
+  return { ended, interrupt: () => child.kill('SIGINT') }
+}
+
+function run(args: readonly string[], env?: Env) {
+  return begin(args, env).ended
+}
+
+/** Everyone gets its page, but nobody a socket. */
+const upstream = await startUpstream(t)
+
+t.test('a run against a gateway is told in words and in files', async (t) => {
+  const gateway = await startGateway(t, upstream.origin, { URL_TOKENS: 'load-by-the-settings' })
+  const [json, html] = [join(cwd, 'results.json'), join(cwd, 'results.html')]
+  const { stdout, stderr, code } = await run(
+    [gateway.origin, ...short, '--json', json, '--html', html],
+    {
+      JWT_SECRET: secret,
+      URL_TOKENS: 'load-by-the-settings',
+    },
+  )
+  t.equal(code, 0, stderr)
+  t.match(stdout, gateway.origin)
+  t.match(stderr, /1/)
+  const results = JSON.parse(readFileSync(json, 'utf8'))
+  t.match(results, {
+    version: /^\d+\.\d+\.\d+$/,
+    target: gateway.origin,
+    interrupted: false,
+    plan: { agents: '1', rate: '1/s', attackers: '5%' },
+    kinds: { document: { count: 1, failed: 0 }, socket: { count: 1, failed: 1 } },
+    statuses: { agents: { 200: 1, 404: 1 } },
+    failures: { 404: 1 },
+  })
+  t.ok(results.judged.every(({ passed }: { passed: boolean }) => passed))
+  t.match(readFileSync(html, 'utf8'), /^<!doctype html>/i)
+
+  const { url = '' } = upstream.seen.at(-2) ?? {}
+  const { searchParams } = new URL(url, upstream.origin)
+  const claims = Object(jsonwebtoken.verify(searchParams.get('auth') ?? '', secret))
+  t.match(claims.sessionId, /^load-[0-9a-f]{8}-1-0$/)
+  t.equal(claims.exp - claims.iat, 601, 'links end ten minutes after the run')
+  t.equal(claims.URLToken, 'load-by-the-settings')
+  const written = stdout + stderr + readFileSync(json, 'utf8') + readFileSync(html, 'utf8')
+  t.notMatch(written, /eyJ|load-by-the-settings|__Host|load-[0-9a-f]{8}/, 'nothing of the links')
+})
+
+t.test('what is past a limit is exit code 1', async (t) => {
+  const slow = await startUpstream(t, (_, response) => void setTimeout(() => response.end(), 100))
+  const rows: readonly (readonly [string, string, readonly string[], 0 | 1])[] = [
+    ['within limits', upstream.origin, ['--p99', '1h', '--errors', '50%'], 0],
+    ['too slow', slow.origin, ['--p50', '20ms'], 1],
+    ['nobody there', 'http://127.0.0.1:9', [], 1],
+  ]
+  const runs = rows.map(async ([name, origin, args, expected]) => {
+    const { stdout, stderr, code } = await run([origin, ...short, '--attackers', '0%', ...args])
+    t.equal(code, expected, `${name}: ${stderr}`)
+    t.match(stdout, origin)
+    if (origin.endsWith(':9')) t.match(stdout, 'ECONNREFUSED')
+  })
+  await Promise.all(runs)
+})
+
+t.test('Ctrl-C ends a run, which still reports', async (t) => {
+  let onAsked = (): void => {}
+  const asked = new Promise<void>((resolve) => {
+    onAsked = resolve
+  })
+  const patient = await startUpstream(t, (_, response) => {
+    response.end()
+    if (patient.seen.length > 2) onAsked()
+  })
+  const json = join(cwd, 'interrupted.json')
+  const args = ['--attackers', '0%', '--duration', '10m', '--json', json]
+  const { ended, interrupt } = begin([patient.origin, ...args])
+  await asked
+  interrupt()
+  const { stdout, stderr, code } = await ended
+  t.equal(code, 0, stderr)
+  t.match(stdout, patient.origin)
+  const results = JSON.parse(readFileSync(json, 'utf8'))
+  t.equal(results.interrupted, true)
+  t.ok(results.duration < 600_000)
+  t.ok(results.kinds.document.count > 0)
+})
+
+t.test('wrong usage', async (t) => {
+  const to = upstream.origin
+  const config = join(t.testdir({ 'gateway.yaml': yaml }), 'gateway.yaml')
+  const rows: readonly (readonly [string, readonly string[], RegExp, (1 | 2)?])[] = [
+    ['no target', [], /^load needs one base URL\n\nUsage: /],
+    ['two targets', [to, to], /^load needs one base URL\n/],
+    ['no URL', ['gateway'], /^The base URL must be a URL of http or https/],
+    ['no plan', [to, '--agents', '0'], /^--agents must be a whole number above 0\n/],
+    ['no limit', [to, '--p99', 'fast'], /^--p99 must be/],
+    ['no contact center', [to, '--contact-center', 'x'], /^There is no contact center "x"\n/],
+    ['elsewhere', ['http://192.0.2.1'], /^192\.0\.2\.1 is not this machine: load goes there only/],
+    ['any address', ['http://0.0.0.0:1'], /^0\.0\.0\.0 is not this machine/],
+    ['no such folder', [to, '--json', 'no/where'], /^no\/where cannot be written \(ENOENT\)\n$/],
+    ['no settings', [to, '--config', 'nowhere'], /^nowhere must be a file that can be read/, 1],
+    ['public keys', [to, '--config', config], / has public keys: whoever has the private ones/, 1],
+  ]
+  process.env['JWT_SECRET'] = secret
+  for (const [name, args, message, code = 2] of rows) {
+    const written = t.capture(process.stderr, 'write')
+    t.equal(await load(args), code, name)
+    t.match(
+      written()
+        .map(({ args }) => String(args[0]))
+        .join(''),
+      message,
+      name,
+    )
+  }
+})
+
+const yaml = `
+contactCenters:
+  - { name: west, keys: { jwks: 'https://west.example/jwks' }, frameAncestors: west.example }
+`

@@ -1,0 +1,56 @@
+import t from 'tap'
+import { readPlan } from '../../src/load/plan.ts'
+
+const asked = {
+  agents: '20',
+  rate: '2/s',
+  duration: '30s',
+  ramp: '5s',
+  chats: '2',
+  messages: '5s',
+  attackers: '5%',
+}
+const plan = {
+  agents: 20,
+  rate: 2,
+  duration: 30_000,
+  ramp: 5000,
+  chats: 2,
+  pause: 5000,
+  attackers: 0.05,
+}
+
+t.test('a plan is read from flags', async (t) => {
+  const rows: readonly (readonly [Partial<typeof asked>, Partial<typeof plan>])[] = [
+    [{}, {}],
+    [{ rate: '90/m' }, { rate: 1.5 }],
+    [{ rate: '0.25/s' }, { rate: 0.25 }],
+    [{ attackers: '0%' }, { attackers: 0 }],
+    [{ attackers: '12.5%' }, { attackers: 0.125 }],
+    [{ ramp: '0' }, { ramp: 0 }],
+    [{ ramp: '15s' }, { ramp: 15_000 }],
+  ]
+  for (const [flags, changes] of rows) {
+    t.strictSame(readPlan({ ...asked, ...flags }), { ...plan, ...changes }, JSON.stringify(flags))
+  }
+})
+
+t.test('what is wrong with a flag is said', async (t) => {
+  const rows: readonly (readonly [Partial<typeof asked>, string])[] = [
+    [{ agents: '0' }, '--agents must be a whole number above 0'],
+    [{ chats: '1.5' }, '--chats must be a whole number above 0'],
+    [{ rate: '5' }, '--rate must be a number a second or minute, such as 2/s'],
+    [{ rate: '0/s' }, '--rate must be a number a second or minute, such as 2/s'],
+    [{ rate: '5/h' }, '--rate must be a number a second or minute, such as 2/s'],
+    [{ duration: '30' }, '--duration must be a number and ms, s, m, h or d, such as 90s or 1.5h'],
+    [{ duration: '999ms' }, '--duration must be 1000ms or more'],
+    [{ duration: '30d' }, '--duration must be 24d or less'],
+    [{ messages: '0' }, '--messages must be 10ms or more'],
+    [{ ramp: '15001ms' }, '--duration must be twice --ramp or more'],
+    [{ attackers: '100%' }, '--attackers must be a share below 100%, such as 5%'],
+    [{ attackers: '0.1' }, '--attackers must be a share below 100%, such as 5%'],
+  ]
+  for (const [flags, sentence] of rows) {
+    t.equal(readPlan({ ...asked, ...flags }), sentence, JSON.stringify(flags))
+  }
+})
