@@ -32,6 +32,11 @@ export async function runLoad(options: {
   }
   const stage: Stage = { target, plan, clock, tally, mint, enter }
 
+  const interrupted = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+  if (signal.aborted) clock.stop()
+
   let at = 0
   const tell = (): void => {
     at += 1
@@ -50,10 +55,6 @@ export async function runLoad(options: {
     (due) => due,
     (due, i) => playAttack(stage, due, i),
   )
-  const interrupted = new Promise<void>((resolve) => {
-    if (signal.aborted) resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
   try {
     await Promise.race([Promise.all([shifts, forged]), interrupted])
     clearInterval(ticking)

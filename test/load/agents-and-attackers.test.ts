@@ -179,3 +179,13 @@ t.test('nothing leads away from the target', async (t) => {
     )
   }
 })
+
+t.test('a run that is ended before it begins asks for nothing', async (t) => {
+  const upstream = await startUpstream(t)
+  const found = await play(upstream.origin, {}, { signal: AbortSignal.abort() })
+  t.equal(found.interrupted, true)
+  t.match(found.total, { count: 0, latency: null })
+  t.strictSame(found.percentiles, [])
+  t.equal(found.lag, null)
+  t.strictSame(upstream.seen, [])
+})

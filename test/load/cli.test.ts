@@ -100,8 +100,9 @@ t.test('Ctrl-C ends a run, which still reports', async (t) => {
     if (patient.seen.length > 2) onAsked()
   })
   const json = join(cwd, 'interrupted.json')
-  const args = ['--attackers', '0%', '--duration', '10m', '--json', json]
-  const { ended, interrupt } = begin([patient.origin, ...args])
+  // Whoever has arrived stays for longer than a test may take.
+  const args = '--attackers 0% --duration 10m --ramp 0 --rate 1/m --json'.split(' ')
+  const { ended, interrupt } = begin([patient.origin, ...args, json])
   await asked
   interrupt()
   const { stdout, stderr, code } = await ended

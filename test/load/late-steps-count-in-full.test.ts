@@ -12,6 +12,7 @@ const stall = 1000
 async function startWorkspace(t: Parameters<typeof startUpstream>[0], stalls: 'join' | 'document') {
   const server = new WebSocketServer({ noServer: true })
   const heard: string[] = []
+  let atFirstAnswer: number | undefined
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void =>
     server.handleUpgrade(request, socket, head, (client) => {
       client.on('message', (message) => {
@@ -32,11 +33,17 @@ async function startWorkspace(t: Parameters<typeof startUpstream>[0], stalls: 'j
     (_, response) => {
       began ??= Date.now()
       const left = stalls === 'document' ? began + stall - Date.now() : 0
-      setTimeout(() => response.end(), Math.max(0, left))
+      setTimeout(
+        () => {
+          atFirstAnswer ??= upstream.seen.length
+          response.end()
+        },
+        Math.max(0, left),
+      )
     },
     upgrade,
   )
-  return { origin: upstream.origin, heard }
+  return { origin: upstream.origin, heard, askedAtFirstAnswer: () => atFirstAnswer }
 }
 
 t.test('messages that wait for a slow join count from when they were due', async (t) => {
@@ -54,12 +61,13 @@ t.test('messages that wait for a slow join count from when they were due', async
 })
 
 t.test('agents arrive when they are due, whoever is still waiting', async (t) => {
-  const { origin } = await startWorkspace(t, 'document')
+  const { origin, askedAtFirstAnswer } = await startWorkspace(t, 'document')
   const plan = { agents: 20, ramp: stall, duration: 2 * stall, chats: 1, pause: 10_000 }
   const found = await play(origin, plan)
   const { document } = found.kinds
   t.strictSame(found.failures, {})
   t.equal(document.count, 20)
+  t.ok(Number(askedAtFirstAnswer()) > 10, 'all but the last were due before the first answer')
   t.ok(Number(document.latency?.p90) >= stall / 2, `${document.latency?.p90}`)
   t.ok(Number(document.latency?.p50) >= stall / 4, `${document.latency?.p50}`)
 })
