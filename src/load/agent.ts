@@ -1,5 +1,5 @@
 import { pathAt } from '../doctor/credentials.ts'
-import type { Answer, Browser } from './browser.ts'
+import { type Answer, type Browser, navigation } from './browser.ts'
 import { type Channel, openChannel } from './channel.ts'
 import { Failure } from './failure.ts'
 import { chatsOf, type Shift } from './schedule.ts'
@@ -47,12 +47,6 @@ async function playChat(desk: Desk, begins: number, agent: string, chat: number)
   channel.leave()
 }
 
-const navigation = {
-  accept: 'text/html',
-  'sec-fetch-site': 'cross-site',
-  'sec-fetch-mode': 'navigate',
-  'sec-fetch-dest': 'iframe',
-}
 const subresource = {
   accept: '*/*',
   'sec-fetch-site': 'same-origin',

@@ -1,130 +1,152 @@
 import { randomBytes } from 'node:crypto'
 import { denials, type Reason } from '../access/decision.ts'
-import { broken, pathAt, queryOf, tampered, unsigned } from '../doctor/credentials.ts'
+import { broken, queryOf, tampered, unsigned } from '../doctor/credentials.ts'
 import { isRefusal } from '../doctor/refusals.ts'
-import type { Answer, Headers } from './browser.ts'
+import { closes } from '../forward/close.ts'
+import { type Answer, type Headers, navigation } from './browser.ts'
+import { openChannel } from './channel.ts'
 import { Failure } from './failure.ts'
-import { type Stage, step } from './stage.ts'
-import type { Mint, Ticket } from './tickets.ts'
+import type { Ticket } from './tickets.ts'
 
-/** A request that must not get in. */
-interface Attack {
+/** What must not get in, and why the gateway refuses it. */
+export interface Attack {
   readonly name: string
-  /** Why the gateway refuses it. */
   readonly reason: Reason
-  /** Made of a ticket that would let in, and of what makes others. */
-  readonly forge: (ticket: Ticket, again: (made: Parameters<Mint>[2]) => Ticket) => Forged
+  /** Whether it got in. Rejects where it was neither let in nor refused as it deserves. */
+  readonly act: (attacker: Attacker) => Promise<boolean>
 }
 
-interface Forged {
-  /** Below the target's base. */
+/** Somebody whom nobody has seen before, with a browser of their own. */
+export interface Attacker {
+  /** Would let in. */
+  readonly ticket: Ticket
+  /** The same with something wrong. */
+  readonly forge: (made: { readonly secret?: Buffer; readonly now?: number }) => Ticket
+  /** Does what anybody may; its answer is not counted. */
+  readonly prepare: (asked: Asked) => Promise<Answer>
+  readonly ask: (asked: Asked) => Promise<Answer>
+  /** Of the gateway. */
+  readonly origin: string
+  /** Ms for an answer. */
+  readonly patience: number
+}
+
+interface Asked {
+  /** Below the gateway's base. */
   readonly path: string
   readonly headers?: Headers
   readonly upgrade?: true
 }
 
 const channel = '/socket.io/?EIO=4&transport=websocket'
-const page = (query: string): Forged => ({ path: `/?${query}` })
-const day = 86_400_000
+const month = 30 * 86_400_000
 
 export const attacks: readonly Attack[] = [
-  {
-    name: 'no token',
-    reason: 'token-missing',
-    forge: ({ query }) => page(query.replace(/&auth=.*/, '')),
-  },
-  {
-    name: 'changed signature',
-    reason: 'token-invalid',
-    forge: ({ link }) => page(queryOf(link, { auth: tampered(link.auth) })),
-  },
-  {
-    name: 'other secret',
-    reason: 'token-invalid',
-    forge: (_, again) => page(again({ secret: randomBytes(32) }).query),
-  },
-  {
-    name: 'unsigned token (alg none)',
-    reason: 'token-invalid',
-    forge: ({ link }) => page(queryOf(link, { auth: unsigned(link) })),
-  },
-  {
-    name: 'expired token',
-    reason: 'token-expired',
-    forge: (_, again) => page(again({ now: Date.now() - 30 * day }).query),
-  },
-  {
-    name: 'other agent in the query',
-    reason: 'claim-mismatch',
-    forge: ({ link }) => page(queryOf(link, { userId: `${link.userId}-other` })),
-  },
-  {
-    name: 'other session in the query',
-    reason: 'claim-mismatch',
-    forge: ({ link }) => page(queryOf(link, { sessionId: `${link.sessionId}-other` })),
-  },
-  {
-    name: 'look-alike of a parameter',
-    reason: 'query-ambiguous',
-    forge: ({ link, query }) => page(`${query}&User.Id%5B%5D=${link.userId}-other`),
-  },
-  {
-    name: 'way out of the path',
-    reason: 'target-invalid',
-    forge: ({ query }) => ({ path: `/assets/..%2fconfig.js?${query}` }),
-  },
-  {
-    name: 'made-up session cookie',
-    reason: 'token-missing',
-    forge: () => ({
-      path: '/config.js',
-      headers: { cookie: `__Host-copilot-AAAAAAAAAAAAAAAA=${broken}` },
-    }),
-  },
-  {
-    name: 'socket without a credential',
-    reason: 'token-missing',
-    forge: () => ({ path: channel, upgrade: true }),
-  },
-  {
-    name: 'socket of a foreign page',
-    reason: 'origin-refused',
-    forge: ({ query }) => ({
-      path: `${channel}&${query}`,
-      headers: { origin: 'https://copilot-gateway-load.invalid' },
-      upgrade: true,
-    }),
-  },
+  request('no token', 'token-missing', ({ ticket }) => page(withoutToken(ticket.query))),
+  request('changed signature', 'token-invalid', ({ ticket: { link } }) =>
+    page(queryOf(link, { auth: tampered(link.auth) })),
+  ),
+  request('other secret', 'token-invalid', ({ forge }) =>
+    page(forge({ secret: randomBytes(32) }).query),
+  ),
+  request('unsigned token (alg none)', 'token-invalid', ({ ticket: { link } }) =>
+    page(queryOf(link, { auth: unsigned(link) })),
+  ),
+  request('expired token', 'token-expired', ({ forge }) =>
+    page(forge({ now: Date.now() - month }).query),
+  ),
+  request('other agent in the query', 'claim-mismatch', ({ ticket: { link } }) =>
+    page(queryOf(link, { userId: other(link.userId) })),
+  ),
+  request('other session in the query', 'claim-mismatch', ({ ticket: { link } }) =>
+    page(queryOf(link, { sessionId: other(link.sessionId) })),
+  ),
+  request('look-alike of a parameter', 'query-ambiguous', ({ ticket: { link, query } }) =>
+    page(`${query}&User.Id%5B%5D=${other(link.userId)}`),
+  ),
+  request('way out of the path', 'target-invalid', ({ ticket }) => ({
+    path: `/assets/..%2fconfig.js?${ticket.query}`,
+  })),
+  request('made-up session cookie', 'token-missing', () => ({
+    path: '/config.js',
+    headers: { cookie: `__Host-copilot-AAAAAAAAAAAAAAAA=${broken}` },
+  })),
+  request('own cookie, other session', 'claim-mismatch', async ({ prepare, ticket }) => {
+    const { link, query } = ticket
+    await prepare(page(query))
+    return page(withoutToken(queryOf(link, { sessionId: other(link.sessionId) })))
+  }),
+  request('cookie of an ended session', 'session-revoked', async ({ prepare, ticket }) => {
+    const { headers, status } = await prepare(page(ticket.query))
+    const [cookie] = [headers['set-cookie'] ?? []].flat()
+    if (cookie === undefined) throw new Failure(`${status} without a cookie`)
+    await prepare({ path: '/.copilot-gateway/logout', headers: navigation })
+    return { path: '/', headers: { ...navigation, cookie: cookie.replace(/;.*/, '') } }
+  }),
+  request('socket without a credential', 'token-missing', () => ({ path: channel, upgrade: true })),
+  request('socket of a foreign page', 'origin-refused', ({ ticket }) => ({
+    path: `${channel}&${ticket.query}`,
+    headers: { origin: 'https://copilot-gateway-load.invalid' },
+    upgrade: true,
+  })),
+  { name: 'own socket, other session', reason: 'session-mismatch', act: joinAnother },
 ]
 
-/** Makes the attack whose turn it is, as somebody whom nobody has seen before. */
-export async function playAttack(stage: Stage, due: number, turn: number): Promise<void> {
-  const attack = attacks[turn % attacks.length]
-  if (attack === undefined) return
-  const { target, tally, mint } = stage
-  const { name, reason, forge } = attack
-  const make = (made: Parameters<Mint>[2]): Ticket => mint(`attacker-${turn}`, 0, made)
-  const { path, headers = {}, upgrade } = forge(make({}), make)
-  const browser = stage.enter()
-  tally.attacked(name, reason)
-  await step(stage, 'attack', due, async () => {
-    const ask = upgrade ? browser.upgrade : browser.get
-    const answer = await ask(pathAt(target.url, path), { accept: '*/*', ...headers })
-    tally.status('attackers', answer.status)
-    const letIn = wasLetIn(answer)
-    if (letIn) tally.letIn(name)
-    const status = denials[reason]
-    // Whoever is refused too often is refused unread.
-    const refused = answer.status === status || answer.status === denials['rate-limited']
-    if (letIn || !refused) throw new Failure(`${answer.status}, not ${status}`)
-  })
-  await browser.cut()
+function page(query: string): Asked {
+  return { path: `/?${query}`, headers: navigation }
+}
+
+function withoutToken(query: string): string {
+  return query.replace(/&auth=.*/, '')
+}
+
+function other(id: string): string {
+  return `${id}-other`
+}
+
+function request(
+  name: string,
+  reason: Reason,
+  make: (attacker: Attacker) => Asked | Promise<Asked>,
+): Attack {
+  return {
+    name,
+    reason,
+    async act(attacker) {
+      const answer = await attacker.ask(await make(attacker))
+      if (wasLetIn(answer)) return true
+      const { status } = answer
+      // Whoever is refused too often is refused unread.
+      if (status === denials[reason] || status === denials['rate-limited']) return false
+      throw new Failure(`${status}, not ${denials[reason]}`)
+    },
+  }
 }
 
 /** Whatever the workspace then answered, or if it did not. */
 function wasLetIn({ status, headers, text }: Answer): boolean {
   const refusal = isRefusal({ status, headers, body: text() })
-  return (
-    !refusal || status === denials['upstream-unreachable'] || status === denials['upstream-timeout']
-  )
+  const away: readonly number[] = [denials['upstream-unreachable'], denials['upstream-timeout']]
+  return !refusal || away.includes(status)
+}
+
+/** What Copilot's own backend lets everyone do who has its page. */
+async function joinAnother({ prepare, origin, patience, ticket }: Attacker): Promise<boolean> {
+  const { link, query } = ticket
+  await prepare(page(query))
+  const { socket, status } = await prepare({ path: channel, headers: { origin }, upgrade: true })
+  if (socket === null) throw new Failure(String(status))
+  const opened = openChannel(socket, null, patience, () => {})
+  const { userId, sessionId, URLToken } = link
+  try {
+    await opened.connected
+    await opened.join({ userId, sessionId: other(sessionId), URLToken })
+    return true
+  } catch (error) {
+    const { code, reason } = closes['foreign-event']
+    if (error instanceof Failure && error.message === `${code} ${reason}`) return false
+    throw error
+  } finally {
+    opened.leave()
+  }
 }

@@ -8,10 +8,7 @@ export interface Answer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
   readonly text: () => string
-}
-
-export interface Upgraded extends Answer {
-  /** null where the handshake was refused. */
+  /** What an accepted handshake has opened; null of any other answer. */
   readonly socket: Duplex | null
 }
 
@@ -19,7 +16,7 @@ export interface Upgraded extends Answer {
 export interface Browser {
   /** `path` with its query; `headers` besides the cookies. Rejects with a system error. */
   readonly get: (path: string, headers: Headers) => Promise<Answer>
-  readonly upgrade: (path: string, headers: Headers) => Promise<Upgraded>
+  readonly upgrade: (path: string, headers: Headers) => Promise<Answer>
   /** No more requests; what was upgraded goes on. */
   readonly close: () => Promise<void>
   /** Cuts whatever is open. */
@@ -45,7 +42,7 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
   const jar = new Map<string, string>()
   const sockets = new Set<Duplex>()
 
-  const ask = (path: string, headers: Headers, upgrade: 'websocket' | null): Promise<Upgraded> =>
+  const ask = (path: string, headers: Headers, upgrade: 'websocket' | null): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const cookie = [...jar].map((pair) => pair.join('=')).join('; ')
       const chunks: Buffer[] = []
@@ -54,7 +51,7 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
         keep(jar, [headers['set-cookie'] ?? []].flat())
         return { status, headers, socket, text: () => Buffer.concat(chunks).toString() }
       }
-      let begun: Upgraded | undefined
+      let begun: Answer | undefined
       pool.dispatch(
         {
           method: 'GET',
@@ -97,6 +94,14 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
       return pool.destroy()
     },
   }
+}
+
+/** How a page in a contact center's frame is asked for. */
+export const navigation = {
+  accept: 'text/html',
+  'sec-fetch-site': 'cross-site',
+  'sec-fetch-mode': 'navigate',
+  'sec-fetch-dest': 'iframe',
 }
 
 const userAgent = 'copilot-gateway-load'

@@ -1,6 +1,7 @@
 import type { Place } from '../doctor/connection.ts'
 import { playAgent } from './agent.ts'
-import { attacks, playAttack } from './attacks.ts'
+import { playAttacker } from './attacker.ts'
+import { attacks } from './attacks.ts'
 import { type Browser, openBrowser } from './browser.ts'
 import { startClock } from './clock.ts'
 import type { Measured, Results, Second } from './results.ts'
@@ -54,7 +55,7 @@ export async function runLoad(options: {
     stage,
     attacksOf(plan, attacks.length),
     (due) => due,
-    (due, i) => playAttack(stage, due, i),
+    (due, i) => playAttacker(stage, due, i),
   )
   try {
     await Promise.race([Promise.all([shifts, forged]), interrupted])

@@ -63,13 +63,18 @@ t.test('every attack is refused as it deserves', async (t) => {
   t.equal(found.kinds.attack.count, 18, 'nine to each of the two links')
   t.strictSame(
     found.attacks,
-    attacks.map(({ name, reason }, i) => ({ name, reason, sent: i < 6 ? 2 : 1, letIn: 0 })),
+    attacks.map(({ name, reason }, i) => ({ name, reason, sent: i < 3 ? 2 : 1, letIn: 0 })),
   )
   const refused = gateway.lines.filter(({ decision }) => decision === 'deny')
   t.strictSame(
     refused.map(({ reason }) => reason).sort(),
-    found.attacks.flatMap(({ reason, sent }) => Array(sent).fill(reason)).sort(),
+    found.attacks
+      .filter(({ reason }) => reason !== 'session-mismatch')
+      .flatMap(({ reason, sent }) => Array(sent).fill(reason))
+      .sort(),
   )
+  const closed = gateway.lines.filter(({ ended }) => ended === 'session-mismatch')
+  t.equal(closed.length, 1, 'who joins another session loses the socket')
   t.strictSame(
     found.statuses.attackers,
     Object.fromEntries(
@@ -82,16 +87,27 @@ t.test('every attack is refused as it deserves', async (t) => {
 })
 
 t.test('an attack that gets in is told', async (t) => {
-  const rows: readonly (readonly [string, () => Promise<string>, (reason: string) => boolean])[] = [
+  const rows: readonly (readonly [
+    string,
+    () => Promise<string>,
+    (reason: string) => boolean,
+    ...prevented: string[],
+  ])[] = [
     [
       'a gateway that only reports',
       async () => {
         const reporting = { ...behind, ENFORCEMENT: 'report' }
         return (await startGateway(t, workspace.page.origin, reporting)).origin
       },
-      (reason) => /^(?:token|claim)-/.test(reason),
+      (reason) => /^(?:token-|claim-|session-mismatch)/.test(reason),
     ],
-    ['no gateway at all', async () => workspace.page.origin, () => true],
+    [
+      'no gateway at all',
+      async () => workspace.page.origin,
+      (reason) => !reason.startsWith('session-'),
+      '200 without a cookie',
+      '404',
+    ],
     [
       'a gateway whose workspace is down',
       async () => {
@@ -100,9 +116,11 @@ t.test('an attack that gets in is told', async (t) => {
         return (await startGateway(t, down, env)).origin
       },
       (reason) => /^(?:token|claim)-/.test(reason),
+      '502 without a cookie',
+      '502',
     ],
   ]
-  const runs = rows.map(async ([name, start, getsIn]) => {
+  const runs = rows.map(async ([name, start, getsIn, ...prevented]) => {
     const found = await play(await start(), { attackers: 0.1 })
     t.strictSame(
       found.attacks.map(({ name, letIn }) => [name, letIn]),
@@ -110,7 +128,9 @@ t.test('an attack that gets in is told', async (t) => {
       name,
     )
     const letIn = found.attacks.reduce((sum, one) => sum + one.letIn, 0)
-    t.equal(found.kinds.attack.failed, letIn)
+    t.equal(found.kinds.attack.failed, letIn + prevented.length)
+    t.equal(found.failures['attack let in'], letIn)
+    for (const why of prevented) t.ok(found.failures[why], why)
   })
   await Promise.all(runs)
 })
@@ -119,7 +139,11 @@ t.test('who is refused too often is still refused', async (t) => {
   const gateway = await startGateway(t, workspace.page.origin, { ...behind, RATE_LIMIT: '2/1m' })
   const found = await play(gateway.origin, { attackers: 0.1 })
   t.strictSame(found.failures, {})
-  t.equal(found.statuses.attackers[denials['rate-limited']], attacks.length - 2)
+  t.equal(
+    found.statuses.attackers[denials['rate-limited']],
+    attacks.length - 3,
+    'all but two and who joined',
+  )
   t.strictSame(found.total.failed, 0, 'agents at the same address are let in')
 })
 
