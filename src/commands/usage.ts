@@ -41,9 +41,9 @@ export const usage = `Usage: copilot-gateway [command]
             --messages 5s   in each of them
             --rate 2/s      so many of them leave and are replaced
             --duration 30s  of which --ramp 5s at either end: they arrive, they leave
-            --attackers 5%  of the links that are opened must not let in
+            --attackers 5%  of what is opened must not let in, and is tried all the same
             --p50 --p90 --p99 --p999 50ms, --errors 0.1%
-                            limits: past one the exit code is 1, and where an attack gets in
+                            past one of these the exit code is 1, or where an attack gets in
             --json F --html F
                             write the results to these files too
             --contact-center N, --url-token T, --config F
