@@ -41,13 +41,9 @@ const upstream = await startUpstream(t)
 t.test('a run against a gateway is told in words and in files', async (t) => {
   const gateway = await startGateway(t, upstream.origin, { URL_TOKENS: 'load-by-the-settings' })
   const [json, html] = [join(cwd, 'results.json'), join(cwd, 'results.html')]
-  const { stdout, stderr, code } = await run(
-    [gateway.origin, ...short, '--json', json, '--html', html],
-    {
-      JWT_SECRET: secret,
-      URL_TOKENS: 'load-by-the-settings',
-    },
-  )
+  const config = join(t.testdir({ 'gateway.yaml': several }), 'gateway.yaml')
+  const args = ['--config', config, '--contact-center', 'north', '--json', json, '--html', html]
+  const { stdout, stderr, code } = await run([gateway.origin, ...short, ...args], { NORTH: secret })
   t.equal(code, 0, stderr)
   t.match(stdout, gateway.origin)
   t.match(stderr, /1/)
@@ -144,6 +140,11 @@ t.test('wrong usage', async (t) => {
   }
 })
 
+const several = `
+contactCenters:
+  - { name: south, secrets: [{ env: SOUTH }], frameAncestors: south.example, urlTokens: [other] }
+  - { name: north, secrets: [{ env: NORTH }], frameAncestors: north.example, urlTokens: [load-by-the-settings] }
+`
 const yaml = `
 contactCenters:
   - { name: west, keys: { jwks: 'https://west.example/jwks' }, frameAncestors: west.example }
