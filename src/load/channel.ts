@@ -93,7 +93,10 @@ export function openChannel(
     else if (packet.startsWith('44')) settle('connected', new Failure('CONNECT refused'))
     else if (packet === '430[]' || packet === '430[null]') settle('joined', packet)
     else if (packet.startsWith('430')) settle('joined', new Failure('join refused'))
-    else if (packet === '1' || packet.startsWith('41')) lose('disconnected')
+    else if (packet === '1' || packet.startsWith('41')) {
+      lose('disconnected')
+      close(1000)
+    }
   }
 
   socket.on(
