@@ -1,0 +1,175 @@
+// Puts peers through scenarios, in turns: what else the machine does meets all of them.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type PeerId, peers, type Surroundings, startPeer, startUpstream } from './peers.ts'
+import type { Drain, Running } from './process.ts'
+import { isInstalled } from './programs.ts'
+import { type Chat, newChats, opened } from './requests.ts'
+import { type Counted, type Scenario, type ScenarioId, scenarios, type Turn } from './scenarios.ts'
+import { closeAll, converse, openSockets } from './sockets.ts'
+import { vouch } from './trial.ts'
+
+/** Of each scenario each peer's turns, a round each. */
+export type Results = Map<ScenarioId, Map<PeerId, Turn[]>>
+
+export interface Ground {
+  readonly folder: string
+  readonly log: Drain
+  readonly rounds: number
+  /** Instead of a scenario's own. */
+  readonly seconds: number | null
+  readonly chats: readonly Chat[]
+  readonly progress: (text: string) => void
+}
+
+/** Chats whose documents were opened at a gateway, so that they have their cookies. */
+export async function prepareChats(
+  { folder, log }: Pick<Ground, 'folder' | 'log'>,
+  count: number,
+): Promise<Chat[]> {
+  const upstream = await startUpstream('program', { folder, log })
+  const gateway = await startPeer('gateway', surroundings({ folder, log }, upstream))
+  const chats = await opened(newChats(count), gateway.port)
+  await gateway.stop()
+  await upstream.stop()
+  return chats
+}
+
+/** Scenarios that share their servers, so that each round has a turn of all of them. */
+export async function sit(
+  sitting: readonly ScenarioId[],
+  chosen: readonly PeerId[],
+  ground: Ground,
+): Promise<Results> {
+  const results: Results = new Map(sitting.map((id) => [id, new Map()]))
+  const [first] = sitting
+  if (first === undefined) return results
+  const upstream = await startUpstream(upstreamOf(scenarios[first]), ground)
+  const running = new Map<PeerId, Running>()
+  for (const id of chosen) {
+    const server = await startPeer(id, surroundings(ground, upstream))
+    await vouch(peers[id], server.port)
+    running.set(id, server)
+  }
+  const keep = keeper(ground.folder)
+  const turn = async (scenario: Scenario, server: Running, seconds: number): Promise<Turn> =>
+    await scenario.turn({
+      port: server.port,
+      seconds,
+      chats: ground.chats,
+      keep,
+      measure: (work) => measured(server, upstream, work),
+    })
+  for (let round = -1; round < ground.rounds; round += 1) {
+    for (const id of sitting) {
+      const scenario: Scenario = scenarios[id]
+      for (const peer of inTurn(chosen, round)) {
+        const server = running.get(peer)
+        if (server === undefined || !scenario.peers.includes(peer)) continue
+        const seconds = ground.seconds ?? scenario.seconds
+        const figures = await turn(scenario, server, seconds)
+        // The first round only warms up.
+        if (round < 0) continue
+        const turns = results.get(id) ?? new Map<PeerId, Turn[]>()
+        turns.set(peer, [...(turns.get(peer) ?? []), figures])
+        ground.progress(
+          `${id} ${round + 1}/${ground.rounds} ${peer}: ${figures.cpu.toFixed(1)} µs per ${scenario.unit}`,
+        )
+      }
+    }
+  }
+  for (const server of running.values()) await server.stop()
+  await upstream.stop()
+  return results
+}
+
+const idle = 2000
+
+/** kB of resident memory that idle sockets add, each, to a process that holds as many already. */
+export async function idleMemory(
+  chosen: readonly PeerId[],
+  ground: Ground,
+): Promise<Map<PeerId, number[]>> {
+  const figures = new Map<PeerId, number[]>(chosen.map((id) => [id, []]))
+  const [chat] = ground.chats
+  if (chat === undefined) return figures
+  const upstream = await startUpstream('program', ground)
+  // Memory is less noisy than time.
+  for (let round = 0; round < Math.min(ground.rounds, 3); round += 1) {
+    for (const id of inTurn(chosen, round)) {
+      const server = await startPeer(id, surroundings(ground, upstream))
+      const hold = async (): Promise<() => void> => {
+        const sockets = await openSockets(server.port, chat, '/ws', idle)
+        await converse(sockets, chat, () => false)
+        await new Promise((resolve) => setTimeout(resolve, 1000))
+        return () => closeAll(sockets)
+      }
+      const letGo = await hold()
+      const before = server.memory()
+      const letGoToo = await hold()
+      const each = (server.memory() - before) / idle
+      figures.get(id)?.push(each)
+      ground.progress(`idle ${round + 1} ${id}: ${each.toFixed(1)} kB a socket`)
+      letGo()
+      letGoToo()
+      await server.stop()
+    }
+  }
+  await upstream.stop()
+  return figures
+}
+
+/** In another order each round: none is always the first, or behind the same one. */
+export function inTurn<T>(all: readonly T[], round: number): readonly T[] {
+  const first = Math.max(round, 0) % Math.max(all.length, 1)
+  return [...all.slice(first), ...all.slice(0, first)]
+}
+
+export async function measured(
+  server: Running,
+  upstream: Running,
+  work: () => Promise<Counted>,
+): Promise<Turn> {
+  server.forgetPeak()
+  const before = [server.cpu(), upstream.cpu()] as const
+  const { count, seconds, latency } = await work()
+  const after = [server.cpu(), upstream.cpu()] as const
+  return {
+    cpu: (after[0] - before[0]) / count,
+    upstreamCpu: (after[1] - before[1]) / count,
+    rate: count / seconds,
+    latency,
+    peak: server.peak() / 1024,
+  }
+}
+
+/** Writes requests as `wrk.lua` reads them, once under each name. */
+export function keeper(
+  folder: string,
+): (name: string, requests: () => readonly string[]) => string {
+  const files = new Map<string, string>()
+  return (name, requests) => {
+    const file = files.get(name) ?? join(folder, `requests-${files.size}`)
+    if (!files.has(name))
+      writeFileSync(
+        file,
+        requests()
+          .map((one) => `${one}\0`)
+          .join(''),
+      )
+    files.set(name, file)
+    return file
+  }
+}
+
+export function surroundings(
+  { folder, log }: Pick<Ground, 'folder' | 'log'>,
+  { port }: Running,
+): Surroundings {
+  return { folder, log, upstream: `127.0.0.1:${port}` }
+}
+
+/** Without nginx the files come from the program, which costs more. */
+export function upstreamOf({ upstream }: Pick<Scenario, 'upstream'>): Scenario['upstream'] {
+  return isInstalled('nginx') ? upstream : 'program'
+}
