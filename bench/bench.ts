@@ -56,12 +56,12 @@ if (missing !== '') console.error(missing)
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
 process.on('exit', () => rmSync(folder, { recursive: true }))
 const log = openDrain(folder)
+const place = { folder, log, pinned: true }
 const ground: Ground = {
-  folder,
-  log,
+  ...place,
   rounds,
   seconds,
-  chats: await prepareChats({ folder, log }, 500),
+  chats: await prepareChats(place, 500),
   progress: (text) => console.error(text),
 }
 const results: Results = new Map()

@@ -15,6 +15,7 @@ export type Results = Map<ScenarioId, Map<PeerId, Turn[]>>
 export interface Ground {
   readonly folder: string
   readonly log: Drain
+  readonly pinned: boolean
   readonly rounds: number
   /** Instead of a scenario's own. */
   readonly seconds: number | null
@@ -24,11 +25,11 @@ export interface Ground {
 
 /** Chats whose documents were opened at a gateway, so that they have their cookies. */
 export async function prepareChats(
-  { folder, log }: Pick<Ground, 'folder' | 'log'>,
+  place: Pick<Ground, 'folder' | 'log' | 'pinned'>,
   count: number,
 ): Promise<Chat[]> {
-  const upstream = await startUpstream('program', { folder, log })
-  const gateway = await startPeer('gateway', surroundings({ folder, log }, upstream))
+  const upstream = await startUpstream('program', place)
+  const gateway = await startPeer(peers.gateway, surroundings(place, upstream))
   const chats = await opened(newChats(count), gateway.port)
   await gateway.stop()
   await upstream.stop()
@@ -47,7 +48,7 @@ export async function sit(
   const upstream = await startUpstream(upstreamOf(scenarios[first]), ground)
   const running = new Map<PeerId, Running>()
   for (const id of chosen) {
-    const server = await startPeer(id, surroundings(ground, upstream))
+    const server = await startPeer(peers[id], surroundings(ground, upstream))
     await vouch(peers[id], server.port)
     running.set(id, server)
   }
@@ -97,7 +98,7 @@ export async function idleMemory(
   // Memory is less noisy than time.
   for (let round = 0; round < Math.min(ground.rounds, 3); round += 1) {
     for (const id of inTurn(chosen, round)) {
-      const server = await startPeer(id, surroundings(ground, upstream))
+      const server = await startPeer(peers[id], surroundings(ground, upstream))
       const hold = async (): Promise<() => void> => {
         const sockets = await openSockets(server.port, chat, '/ws', idle)
         await converse(sockets, chat, () => false)
@@ -163,10 +164,10 @@ export function keeper(
 }
 
 export function surroundings(
-  { folder, log }: Pick<Ground, 'folder' | 'log'>,
-  { port }: Running,
+  { folder, log, pinned }: Pick<Ground, 'folder' | 'log' | 'pinned'>,
+  { port }: Pick<Running, 'port'>,
 ): Surroundings {
-  return { folder, log, upstream: `127.0.0.1:${port}` }
+  return { folder, log, pinned, upstream: `127.0.0.1:${port}` }
 }
 
 /** Without nginx the files come from the program, which costs more. */

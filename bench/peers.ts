@@ -101,17 +101,17 @@ export function ids<K extends string>(table: Readonly<Record<K, unknown>>): K[] 
   return known
 }
 
-export async function startPeer(id: PeerId, place: Surroundings): Promise<Running> {
-  return await start(peers[id], place)
+export interface Surroundings extends Omit<Place, 'port'> {
+  readonly log: Drain
+  /** Whether who is measured has a core for itself. */
+  readonly pinned: boolean
 }
 
-export type Surroundings = Omit<Place, 'port'> & { readonly log: Drain }
-
-export async function start(
+export async function startPeer(
   { name, command }: Pick<Peer, 'name' | 'command'>,
-  { log, ...place }: Surroundings,
+  { log, pinned, ...place }: Surroundings,
 ): Promise<Running> {
-  return await startServer(name, 0, log, (port) => command({ ...place, port }))
+  return await startServer(name, pinned ? 0 : null, log, (port) => command({ ...place, port }))
 }
 
 /** A gateway with everything on, as `npm start` runs it. */
@@ -139,9 +139,9 @@ export function gatewayWith(settings: Readonly<Record<string, string>>): Peer['c
 /** The workspace: nginx where it only has to hand out files. */
 export async function startUpstream(
   kind: 'files' | 'program',
-  { folder, log }: Pick<Surroundings, 'folder' | 'log'>,
+  { folder, log, pinned }: Omit<Surroundings, 'upstream'>,
 ): Promise<Running> {
-  return await startServer('the workspace', 1, log, (port) => {
+  return await startServer('the workspace', pinned ? 1 : null, log, (port) => {
     if (kind === 'program') return program('../upstream.ts')({ port, upstream: '', folder })
     writeSite(join(folder, 'site'))
     return nginx('../upstream.conf')({ port, upstream: '', folder })

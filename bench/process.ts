@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { listen } from '../test/stage.ts'
 import { path } from './programs.ts'
 
-/** What is measured has the first core for itself; load and upstream share the second. */
-export type Core = 0 | 1
+/** What is measured has the first core for itself; load and workspace share the second. null: any. */
+export type Core = 0 | 1 | null
 
 export interface Command {
   readonly file: string
@@ -64,7 +64,9 @@ export async function startServer(
 ): Promise<Running> {
   const port = await freePort()
   const { file, args, env = {} } = commandFor(port)
-  const child = spawn('taskset', ['-c', String(core), file, ...args], {
+  const pinned = core === null ? [] : ['taskset', '-c', String(core)]
+  const [first = file, ...rest] = [...pinned, file, ...args]
+  const child = spawn(first, rest, {
     cwd: '/',
     env: { PATH: path, ...env },
     stdio: ['ignore', log.fd, 'pipe'],
@@ -78,7 +80,7 @@ export async function startServer(
     errors += error
   })
   for (let tries = 0; !(await answers(port)); tries += 1) {
-    if (child.exitCode !== null || child.pid === undefined || tries === 400) {
+    if (child.exitCode !== null || child.pid === undefined || tries === 1200) {
       await end(child)
       throw new Error(`${name} did not start: ${errors}`)
     }
