@@ -78,14 +78,33 @@ export async function opened(chats: readonly Chat[], gateway: number): Promise<C
 }
 
 async function openChat(chat: Chat, port: number): Promise<Chat> {
-  const { headers, body } = await request(`http://127.0.0.1:${port}${linkOf(chat)}`, {
-    headers: navigation,
-  })
-  await body.dump()
+  const { headers } = await answerTo(port, linkOf(chat), navigation)
   const lines = [headers['set-cookie'] ?? []].flat()
   const cookie = lines.find((line) => line.startsWith('__Host-copilot-'))?.split(';')[0]
   if (cookie === undefined) throw new Error('the gateway opened no session')
   return { ...chat, cookie: `${cookie}; ${chat.cookie}` }
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: string
+}
+
+/** Asks again for as long as the answer is that the process is overloaded, ten seconds at most. */
+export async function answerTo(
+  port: number,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Answer> {
+  for (let tries = 0; ; tries += 1) {
+    const answer = await request(`http://127.0.0.1:${port}${path}`, { headers })
+    const body = await answer.body.text()
+    if (answer.statusCode !== 503 || tries === 100) {
+      return { status: answer.statusCode, headers: answer.headers, body }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
 }
 
 /** The same chats with signatures that are none. */
