@@ -1,14 +1,16 @@
 // What the gateway costs, beside others. See README.md.
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { judge } from './aims.ts'
+import { charts } from './charts.ts'
 import { type Ground, idleMemory, prepareChats, type Results, sit } from './measure.ts'
 import { peerIds, peers } from './peers.ts'
 import { openDrain } from './process.ts'
-import { isInstalled, type Package } from './programs.ts'
+import { isInstalled, type Package, path } from './programs.ts'
 import { report } from './report.ts'
 import { type ScenarioId, scenarioIds, scenarios } from './scenarios.ts'
 
@@ -72,9 +74,10 @@ for (const sitting of sittings) {
 const idle = runnable.includes('idle') ? await idleMemory(present, ground) : new Map()
 
 const verdicts = judge(results)
+const machine = `${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim()}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}${versions()}`
 const heading = [
   '# Beside others',
-  `${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim()}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}. ` +
+  `${machine}. ` +
     `Medians of ${rounds} rounds with their quartiles; ratios are taken round by round. [What is measured, and how](../README.md).`,
   ...(missing === '' ? [] : [missing]),
 ].join('\n\n')
@@ -84,6 +87,11 @@ const out = values.out ?? (isWhole ? fileURLToPath(new URL('results', import.met
 if (out !== null) {
   mkdirSync(out, { recursive: true })
   writeFileSync(join(out, 'results.md'), text)
+  for (const [file, svg] of charts(results, idle)) writeFileSync(join(out, file), svg)
+  writeFileSync(
+    join(out, 'results.json'),
+    `${JSON.stringify({ machine, rounds, scenarios: nested(results), idle: nested(idle) }, null, 1)}\n`,
+  )
   console.error(`written to ${out}`)
 }
 process.exit()
@@ -99,6 +107,31 @@ function choose<T extends string>(
   const unknown = names.filter((name) => !all.some((one) => one === name))
   if (unknown.length === 0) return all.filter((one) => names.includes(one))
   return fail(`--${option} knows no ${unknown.join(', ')}; it knows ${all.join(', ')}`)
+}
+
+/** Maps as objects, as deep as they go. */
+function nested(map: ReadonlyMap<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    [...map].map(([key, value]) => [key, value instanceof Map ? nested(value) : value]),
+  )
+}
+
+/** Of the servers that are no packages of npm's. */
+function versions(): string {
+  const commands = [
+    ['nginx', '-v', 'nginx'],
+    ['haproxy', '-v', 'HAProxy'],
+  ] as const
+  return commands
+    .map(([file, option, name]) => {
+      const { stdout, stderr } = spawnSync(file, [option], {
+        env: { PATH: path },
+        encoding: 'utf8',
+      })
+      const [number = ''] = /\d+\.\d+[^ \n]*/.exec(`${stdout}${stderr}`) ?? []
+      return number === '' ? '' : `, ${name} ${number}`
+    })
+    .join('')
 }
 
 function positive(option: string, text: string | undefined): number | null {
