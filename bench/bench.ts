@@ -1,100 +1,91 @@
-// What the gateway costs, beside others. See README.md.
-import { spawnSync } from 'node:child_process'
+// What the gateway costs: `npm run bench`. See README.md.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, release, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { judge } from './aims.ts'
-import { charts } from './charts.ts'
-import { type Ground, idleMemory, prepareChats, type Results, sit } from './measure.ts'
-import { peerIds, peers } from './peers.ts'
+import { compare, everything } from './compare.ts'
+import { machine } from './machine.ts'
+import { type Ground, prepareChats } from './measure.ts'
+import { peerIds } from './peers.ts'
 import { openDrain } from './process.ts'
-import { isInstalled, type Package, path } from './programs.ts'
-import { report } from './report.ts'
-import { type ScenarioId, scenarioIds, scenarios } from './scenarios.ts'
+import { isInstalled, packages } from './programs.ts'
+import { scale } from './scale.ts'
+import { soak } from './soak.ts'
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    peers: { type: 'string' },
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string' },
-    out: { type: 'string' },
-  },
-})
-const rounds = positive('rounds', values.rounds) ?? 5
-const seconds = positive('seconds', values.seconds)
-const isWhole = values.only === undefined && values.peers === undefined
-
-/** Refusals beside what they are compared with; the others each with servers that start afresh. */
-const sittings: readonly (readonly ScenarioId[])[] = [
-  ['documents', 'refusals'],
-  ['assets'],
-  ['page'],
-  ['uploads'],
-  ['events'],
-  ['messages', 'channel'],
-]
-const everything = [...scenarioIds, 'idle'] as const
+const options = {
+  only: { type: 'string' },
+  peers: { type: 'string' },
+  rounds: { type: 'string' },
+  seconds: { type: 'string' },
+  soak: { type: 'string' },
+  scale: { type: 'boolean', default: false },
+  out: { type: 'string' },
+} as const
+const { values } = read()
 const chosen = choose('only', values.only, everything)
 const chosenPeers = choose('peers', values.peers, peerIds)
+const rounds = values.rounds === undefined ? 5 : positive('rounds', values.rounds)
+const seconds = values.seconds === undefined ? null : positive('seconds', values.seconds)
+const soaking = values.soak === undefined ? null : duration(values.soak)
+/** What is only tried out overwrites no results. */
+const isWhole =
+  [values.only, values.peers, values.rounds, values.seconds].every((one) => one === undefined) &&
+  (soaking === null || soaking >= 600)
+const out = values.out ?? (isWhole ? fileURLToPath(new URL('results', import.meta.url)) : null)
 
-const absent = new Set<Package>()
-const has = (needs: readonly Package[]): boolean => {
-  const missing = needs.filter((name) => !isInstalled(name))
-  for (const name of missing) absent.add(name)
-  return missing.length === 0
-}
-const runnable = chosen.filter((id) => id === 'idle' || has(scenarios[id].needs))
-const present = chosenPeers.filter((id) => has(peers[id].needs))
-has(['nginx'])
-const missing =
-  absent.size === 0
-    ? ''
-    : `Missing here, and with it some figures: apt-get install ${[...absent].join(' ')}`
-if (missing !== '') console.error(missing)
+const absent = packages.filter((name) => !isInstalled(name))
+const missing = `Missing here, and with it some figures: apt-get install ${absent.join(' ')}`
+if (absent.length > 0) console.error(missing)
+if (!isInstalled('wrk') && (soaking !== null || values.scale))
+  fail('Nothing can be run without it.')
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
 process.on('exit', () => rmSync(folder, { recursive: true }))
-const log = openDrain(folder)
-const place = { folder, log, pinned: true }
-const ground: Ground = {
-  ...place,
-  rounds,
-  seconds,
-  chats: await prepareChats(place, 500),
-  progress: (text) => console.error(text),
+try {
+  const texts = await run()
+  for (const [file, text] of texts) if (file.endsWith('.md')) console.log(text)
+  if (out !== null) {
+    mkdirSync(out, { recursive: true })
+    for (const [file, text] of texts) writeFileSync(join(out, file), text)
+    console.error(`Written to ${out}`)
+  }
+  process.exit()
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(1)
 }
-const results: Results = new Map()
-for (const sitting of sittings) {
-  const wanted = sitting.filter((id) => runnable.includes(id))
-  for (const [id, turns] of await sit(wanted, present, ground)) results.set(id, turns)
-}
-const idle = runnable.includes('idle') ? await idleMemory(present, ground) : new Map()
 
-const verdicts = judge(results)
-const machine = `${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim()}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}${versions()}`
-const heading = [
-  '# Beside others',
-  `${machine}. ` +
-    `Medians of ${rounds} rounds with their quartiles; ratios are taken round by round. [What is measured, and how](../README.md).`,
-  ...(missing === '' ? [] : [missing]),
-].join('\n\n')
-const text = report(heading, results, idle, verdicts)
-console.log(text)
-const out = values.out ?? (isWhole ? fileURLToPath(new URL('results', import.meta.url)) : null)
-if (out !== null) {
-  mkdirSync(out, { recursive: true })
-  writeFileSync(join(out, 'results.md'), text)
-  for (const [file, svg] of charts(results, idle)) writeFileSync(join(out, file), svg)
-  writeFileSync(
-    join(out, 'results.json'),
-    `${JSON.stringify({ machine, rounds, scenarios: nested(results), idle: nested(idle) }, null, 1)}\n`,
-  )
-  console.error(`written to ${out}`)
+async function run(): Promise<ReadonlyMap<string, string>> {
+  const place = { folder, log: openDrain(folder), pinned: true }
+  const ground: Ground = {
+    ...place,
+    rounds,
+    seconds,
+    chats: await prepareChats(place, 500),
+    progress: (text) => console.error(text),
+  }
+  const where = [`${machine()}.`, ...(absent.length > 0 ? [`${missing}.`] : [])].join(' ')
+  const about = `${where} [What is measured, and how](../README.md).`
+  const repeated = `${about} Medians of ${rounds} rounds with their quartiles; ratios are taken round by round.`
+  if (soaking !== null) {
+    const text = await soak(ground, soaking)
+    return new Map([['soak.md', `# Under load for long\n\n${about}\n\n${text}\n`]])
+  }
+  if (values.scale) {
+    const text = await scale(ground)
+    return new Map([['scale.md', `# With more of everything\n\n${repeated}\n\n${text}\n`]])
+  }
+  return await compare(chosen, chosenPeers, repeated, ground)
 }
-process.exit()
+
+function read() {
+  try {
+    return parseArgs({ options })
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error))
+  }
+}
 
 /** The chosen ones of a list; all, where nothing was chosen. */
 function choose<T extends string>(
@@ -109,37 +100,18 @@ function choose<T extends string>(
   return fail(`--${option} knows no ${unknown.join(', ')}; it knows ${all.join(', ')}`)
 }
 
-/** Maps as objects, as deep as they go. */
-function nested(map: ReadonlyMap<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    [...map].map(([key, value]) => [key, value instanceof Map ? nested(value) : value]),
-  )
-}
-
-/** Of the servers that are no packages of npm's. */
-function versions(): string {
-  const commands = [
-    ['nginx', '-v', 'nginx'],
-    ['haproxy', '-v', 'HAProxy'],
-  ] as const
-  return commands
-    .map(([file, option, name]) => {
-      const { stdout, stderr } = spawnSync(file, [option], {
-        env: { PATH: path },
-        encoding: 'utf8',
-      })
-      const [number = ''] = /\d+\.\d+[^ \n]*/.exec(`${stdout}${stderr}`) ?? []
-      return number === '' ? '' : `, ${name} ${number}`
-    })
-    .join('')
-}
-
-function positive(option: string, text: string | undefined): number | null {
-  if (text === undefined) return null
+function positive(option: string, text: string): number {
   const number = Number(text)
   return Number.isInteger(number) && number > 0
     ? number
     : fail(`--${option} takes a whole number from 1`)
+}
+
+/** In seconds. */
+function duration(text: string): number {
+  const [, number, unit] = /^([1-9]\d{0,5})(s|m|h)$/.exec(text) ?? []
+  if (number === undefined) return fail('--soak takes a duration, such as 10m')
+  return Number(number) * (unit === 'h' ? 3600 : unit === 'm' ? 60 : 1)
 }
 
 function fail(problem: string): never {

@@ -38,6 +38,8 @@ export function chart(title: string, note: string, bars: readonly Bar[]): string
   })
   const most = Math.max(...rows.map(({ measured }) => measured.upper))
   const digits = most < 100 ? 1 : 0
+  const worded = (figure: number): string =>
+    figure.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
   const x = (figure: number): number => barStart + (figure / most) * (barEnd - barStart)
   const line = (
     { name, isOwn, measured }: Omit<Bar, 'figures'> & { measured: Spread },
@@ -51,11 +53,11 @@ export function chart(title: string, note: string, bars: readonly Bar[]): string
       `<text${isOwn ? ' class="ownName"' : ''} x="${barStart - 10}" y="${middle + 5}" text-anchor="end">${escaped(name)}</text>`,
       `<rect class="${isOwn ? 'own' : 'bar'}" x="${barStart}" y="${y}" width="${(x(median) - barStart).toFixed(1)}" height="20" rx="2"/>`,
       `<path class="whisker" d="M${x(lower).toFixed(1)} ${middle}H${x(upper).toFixed(1)}"/>${tick(x(lower))}${tick(x(upper))}`,
-      `<text${isOwn ? ' class="ownName"' : ''} x="${(x(upper) + 8).toFixed(1)}" y="${middle + 5}">${median.toFixed(digits)}</text>`,
+      `<text${isOwn ? ' class="ownName"' : ''} x="${(x(upper) + 8).toFixed(1)}" y="${middle + 5}">${worded(median)}</text>`,
     ].join('\n')
   }
   const height = top + rows.length * row + 4
-  const said = rows.map(({ name, measured }) => `${name} ${measured.median.toFixed(digits)}`)
+  const said = rows.map(({ name, measured }) => `${name} ${worded(measured.median)}`)
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(`${title}, ${note}: ${said.join('; ')}`)}">
 <style>${style}
 </style>

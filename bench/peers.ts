@@ -114,17 +114,25 @@ export async function startPeer(
   return await startServer(name, pinned ? 0 : null, log, (port) => command({ ...place, port }))
 }
 
-/** A gateway with everything on, as `npm start` runs it. */
-export function gatewayWith(settings: Readonly<Record<string, string>>): Peer['command'] {
+/** A gateway with everything on, as `npm start` runs it; `config` is a file of contact centers. */
+export function gatewayWith(
+  settings: Readonly<Record<string, string>>,
+  options: readonly string[] = [],
+  config: string | null = null,
+): Peer['command'] {
+  const one = {
+    JWT_SECRET: secret,
+    FRAME_ANCESTORS: 'https://cc.example',
+    URL_TOKENS: urlToken,
+  }
+  const command = ['start', ...(config === null ? [] : ['--config', config])]
   return ({ port, upstream }) => ({
     file: process.execPath,
-    args: ['--max-semi-space-size=16', source('../src/cli.ts'), 'start'],
+    args: ['--max-semi-space-size=16', ...options, source('../src/cli.ts'), ...command],
     env: {
       COPILOT_URL: `http://${upstream}`,
       COPILOT_API_TOKEN: 'd4c81f0e9b7a6352',
-      JWT_SECRET: secret,
-      FRAME_ANCESTORS: 'https://cc.example',
-      URL_TOKENS: urlToken,
+      ...(config === null ? one : {}),
       REQUIRE_EXP: 'true',
       PORT: String(port),
       ADMIN_PORT: '0',

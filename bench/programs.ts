@@ -12,6 +12,8 @@ const files = {
 
 export type Package = keyof typeof files
 
+export const packages: readonly Package[] = ['nginx', 'libnginx-mod-http-js', 'haproxy', 'wrk']
+
 /** Where servers are, too, which only root has on the path. */
 export const path = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`
 

@@ -131,6 +131,11 @@ export function subResources(chats: readonly Chat[]): string[] {
   return chats.map((chat) => loaded(chat, asset.path))
 }
 
+/** A document of one chat, a sub-resource of the next. */
+export function visits(chats: readonly Chat[]): string[] {
+  return chats.map((chat, i) => (i % 2 === 0 ? documentOf(chat) : loaded(chat, asset.path)))
+}
+
 /** Whole pages, one after the other: the document, then all that it loads. */
 export function pageLoads(chats: readonly Chat[]): string[] {
   return chats.flatMap((chat) => [
