@@ -1,18 +1,18 @@
 // This gateway beside others: everything that is measured of them, and the files that say so.
 import { judge } from './aims.ts'
 import { charts } from './charts.ts'
-import { type Ground, idleMemory, type Results, sit } from './measure.ts'
+import { type Ground, idleMemory, sit } from './measure.ts'
 import { type PeerId, peers } from './peers.ts'
 import { isInstalled, type Package } from './programs.ts'
 import { report } from './report.ts'
-import { type ScenarioId, scenarioIds, scenarios } from './scenarios.ts'
+import { type ScenarioId, scenarioIds, scenarios, type Turn } from './scenarios.ts'
 
 /** All that can be chosen. */
 export const everything = [...scenarioIds, 'idle'] as const
 
 /** Refusals beside what they are compared with; the others each with servers that start afresh. */
 const sittings: readonly (readonly ScenarioId[])[] = [
-  ['documents', 'refusals'],
+  ['documents', 'refusals', 'rewritten'],
   ['assets'],
   ['page'],
   ['uploads'],
@@ -29,7 +29,7 @@ export async function compare(
 ): Promise<Map<string, string>> {
   const runnable = chosen.filter((id) => id === 'idle' || has(scenarios[id].needs))
   const present = chosenPeers.filter((id) => has(peers[id].needs))
-  const results: Results = new Map()
+  const results = new Map<ScenarioId, ReadonlyMap<PeerId, readonly Turn[]>>()
   for (const sitting of sittings) {
     const wanted = sitting.filter((id) => runnable.includes(id))
     for (const [id, turns] of await sit(wanted, present, ground)) results.set(id, turns)

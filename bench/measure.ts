@@ -10,7 +10,7 @@ import { closeAll, converse, openSockets } from './sockets.ts'
 import { vouch } from './trial.ts'
 
 /** Of each scenario each peer's turns, a round each. */
-export type Results = Map<ScenarioId, Map<PeerId, Turn[]>>
+export type Results = ReadonlyMap<ScenarioId, ReadonlyMap<PeerId, readonly Turn[]>>
 
 export interface Ground {
   readonly folder: string
@@ -42,7 +42,7 @@ export async function sit(
   chosen: readonly PeerId[],
   ground: Ground,
 ): Promise<Results> {
-  const results: Results = new Map(sitting.map((id) => [id, new Map()]))
+  const results = new Map(sitting.map((id) => [id, new Map<PeerId, Turn[]>()]))
   const [first] = sitting
   if (first === undefined) return results
   const upstream = await startUpstream(upstreamOf(scenarios[first]), ground)

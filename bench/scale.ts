@@ -11,6 +11,8 @@ import { ratios, shown } from './statistics.ts'
 import { wrk } from './wrk.ts'
 
 const most = 1.1
+/** Turns that only warm up: servers of all sizes have compiled the same by then. */
+const warmUps = 3
 
 interface Axis {
   readonly name: string
@@ -89,7 +91,7 @@ async function along({ name, sizes, make }: Axis, ground: Ground): Promise<numbe
     running.push({ server, file: keep(`${name} ${size}`, () => visits(live)), cpu: [] })
     ground.progress(`${name}: ${size} are ready`)
   }
-  for (let round = -1; round < ground.rounds; round += 1) {
+  for (let round = -warmUps; round < ground.rounds; round += 1) {
     for (const { server, file, cpu } of inTurn(running, round)) {
       const turn = await measured(server, upstream, async () => {
         const load = { file, connections: 64, seconds: ground.seconds ?? 2, port: server.port }

@@ -2,8 +2,16 @@
 import type { PeerId } from './peers.ts'
 import { ids, peerIds, peers } from './peers.ts'
 import type { Package } from './programs.ts'
-import { type Chat, documents, forged, pageLoads, subResources, uploads } from './requests.ts'
-import { assets } from './site.ts'
+import {
+  type Chat,
+  documentOf,
+  documents,
+  forged,
+  pageLoads,
+  subResources,
+  uploads,
+} from './requests.ts'
+import { assets, rewrittenPage } from './site.ts'
 import { closeAll, converse, hearEvents, openSockets, openStreams } from './sockets.ts'
 import { wrk } from './wrk.ts'
 
@@ -53,6 +61,8 @@ export interface Turn {
 const uploadSize = 2 ** 20
 const streams = 100
 const talkers = 50
+/** Enough to compare with, where only the gateway does anything else. */
+const few: readonly PeerId[] = ['gateway', 'http-proxy', 'node-http', 'haproxy']
 
 export const scenarios = {
   documents: overHttp('Documents with a token', documents),
@@ -61,6 +71,15 @@ export const scenarios = {
       refused: true,
     }),
     peers: peerIds.filter((id) => peers[id].checks),
+    seconds: 1,
+  },
+  rewritten: {
+    ...overHttp(
+      'Documents that name config.js, into which the gateway signs a parameter',
+      (chats) => chats.map((chat) => documentOf(chat, rewrittenPage.path)),
+    ),
+    peers: few,
+    seconds: 1,
   },
   assets: overHttp('Sub-resources with a cookie', subResources),
   page: {
@@ -100,7 +119,7 @@ export const scenarios = {
   channel: overSockets(
     'The same on Copilot’s channel, where the gateway reads them',
     '/socket.io/',
-    ['gateway', 'node-http', 'haproxy'],
+    few,
   ),
 } as const satisfies Readonly<Record<string, Scenario>>
 

@@ -41,8 +41,18 @@ export const page: Page = {
 /** A sub-resource of 2 kB. */
 export const asset: Page = assets[1] ?? page
 
+/** Another that loads Copilot's config.js. */
+export const rewrittenPage: Page = {
+  path: '/workspace.html',
+  type: 'text/html',
+  body: filled(
+    '<!doctype html><title>Workspace</title><script src="/config.js"></script><main>',
+    2000,
+  ),
+}
+
 export function writeSite(folder: string): void {
-  for (const { path, body } of [{ ...page, path: '/index.html' }, ...assets]) {
+  for (const { path, body } of [{ ...page, path: '/index.html' }, rewrittenPage, ...assets]) {
     const file = join(folder, path)
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, body)
