@@ -68,7 +68,7 @@ export async function sit(
         const server = running.get(peer)
         if (server === undefined || !scenario.peers.includes(peer)) continue
         const seconds = ground.seconds ?? scenario.seconds
-        const figures = await turn(scenario, server, seconds)
+        const figures = await patiently(ground, () => turn(scenario, server, seconds))
         // The first round only warms up.
         if (round < 0) continue
         const turns = results.get(id) ?? new Map<PeerId, Turn[]>()
@@ -99,6 +99,7 @@ export async function idleMemory(
   for (let round = 0; round < Math.min(ground.rounds, 3); round += 1) {
     for (const id of inTurn(chosen, round)) {
       const server = await startPeer(peers[id], surroundings(ground, upstream))
+      await vouch(peers[id], server.port)
       const hold = async (): Promise<() => void> => {
         const sockets = await openSockets(server.port, chat, '/ws', idle)
         await converse(sockets, chat, () => false)
@@ -118,6 +119,19 @@ export async function idleMemory(
   }
   await upstream.stop()
   return figures
+}
+
+/** A machine that was busy elsewhere for a second has the gateway refuse sessions: another try or two. */
+async function patiently<T>({ progress }: Ground, work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await work()
+    } catch (error) {
+      if (tries === 3) throw error
+      progress(`once more: ${error instanceof Error ? error.message : error}`)
+      await new Promise((resolve) => setTimeout(resolve, 2000))
+    }
+  }
 }
 
 /** In another order each round: none is always the first, or behind the same one. */
