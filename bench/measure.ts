@@ -65,10 +65,19 @@ export async function sit(
     for (const id of sitting) {
       const scenario: Scenario = scenarios[id]
       for (const peer of inTurn(chosen, round)) {
-        const server = running.get(peer)
-        if (server === undefined || !scenario.peers.includes(peer)) continue
+        if (!scenario.peers.includes(peer) || !chosen.includes(peer)) continue
         const seconds = ground.seconds ?? scenario.seconds
-        const figures = await patiently(ground, () => turn(scenario, server, seconds))
+        const figures = await patiently(ground, async () => {
+          const words = running.get(peer)?.lastWords() ?? null
+          if (words !== null) {
+            ground.progress(`${peer} ended and is started anew: ${words}`)
+            running.delete(peer)
+          }
+          const server =
+            running.get(peer) ?? (await startPeer(peers[peer], surroundings(ground, upstream)))
+          running.set(peer, server)
+          return await turn(scenario, server, seconds)
+        })
         // The first round only warms up.
         if (round < 0) continue
         const turns = results.get(id) ?? new Map<PeerId, Turn[]>()

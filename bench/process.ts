@@ -25,6 +25,8 @@ export interface Running {
   /** The most of it since `forgetPeak`, in kB. */
   readonly peak: () => number
   readonly forgetPeak: () => void
+  /** What it said last, where it has ended by itself; else null. */
+  readonly lastWords: () => string | null
   readonly stop: () => Promise<void>
 }
 
@@ -86,12 +88,14 @@ export async function startServer(
     }
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
-  return running(child, port)
+  const lastWords = (): string | null =>
+    child.exitCode === null && child.signalCode === null ? null : errors
+  return running(child, port, lastWords)
 }
 
 const ticks = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
 
-function running(child: ChildProcess, port: number): Running {
+function running(child: ChildProcess, port: number, lastWords: Running['lastWords']): Running {
   const proc = (file: string): string => readFileSync(`/proc/${child.pid}/${file}`, 'utf8')
   const kilobytes = (field: string): number =>
     Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(proc('status'))?.[1])
@@ -107,6 +111,7 @@ function running(child: ChildProcess, port: number): Running {
     memory: () => kilobytes('VmRSS'),
     peak: () => kilobytes('VmHWM'),
     forgetPeak: () => writeFileSync(`/proc/${child.pid}/clear_refs`, '5'),
+    lastWords,
     stop: () => end(child),
   }
 }
