@@ -42,6 +42,7 @@ if (!isInstalled('wrk') && (soaking !== null || values.scale))
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
 process.on('exit', () => rmSync(folder, { recursive: true }))
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1))
 try {
   const texts = await run()
   for (const [file, text] of texts) if (file.endsWith('.md')) console.log(text)
