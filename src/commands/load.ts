@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { closeSync, openSync, writeFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
+import { parseArgs, styleText } from 'node:util'
 import { presentHtml } from '../load/html.ts'
 import { readPlan } from '../load/plan.ts'
 import { createProgress } from '../load/progress.ts'
@@ -10,6 +10,7 @@ import { findTarget } from '../load/target.ts'
 import { presentText } from '../load/text.ts'
 import { judge, parseThresholds } from '../load/thresholds.ts'
 import { createMint } from '../load/tickets.ts'
+import { type Paint, printableJson } from '../report/words.ts'
 import { baseUrl, errorCode } from '../settings/parsers.ts'
 import { readSome, surroundings, wrongSettings } from './environment.ts'
 import { readSigner } from './signer.ts'
@@ -53,7 +54,7 @@ export async function load(args: readonly string[]): Promise<0 | 1 | 2> {
   const stop = (): void => interrupt.abort()
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
-  const progress = createProgress(process.stderr, plan.duration)
+  const progress = createProgress(process.stderr, plan.duration, paint(process.stderr))
   const found = await runLoad({
     target,
     plan,
@@ -67,12 +68,15 @@ export async function load(args: readonly string[]): Promise<0 | 1 | 2> {
   const results: Results = { ...found, version: version(), plan: asked }
 
   const judged = judge(results, thresholds)
-  process.stdout.write(presentText(results, judged))
+  process.stdout.write(presentText(results, judged, paint(process.stdout)))
   const { json, html } = values
-  if (json !== undefined)
-    writeFileSync(json, `${JSON.stringify({ ...results, judged }, null, 2)}\n`)
+  if (json !== undefined) writeFileSync(json, printableJson({ ...results, judged }))
   if (html !== undefined) writeFileSync(html, presentHtml(results, judged))
   return judged.every(({ passed }) => passed) ? 0 : 1
+}
+
+function paint(stream: NodeJS.WriteStream): Paint {
+  return (style, text) => styleText(style, text, { stream })
 }
 
 const options = {
