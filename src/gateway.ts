@@ -17,6 +17,7 @@ import type { Channels } from './forward/channels.ts'
 import { type Carrier, type ClaimedBy, Exchange } from './forward/exchange.ts'
 import { framedBy, indexSources } from './forward/frame-ancestors.ts'
 import { awaitUpgrade, isHandshake, type Upgrade } from './forward/handshake.ts'
+import { HashedAssets } from './forward/hashed-assets.ts'
 import { InFlight } from './forward/in-flight.ts'
 import type { OpenExchanges } from './forward/open.ts'
 import { createRewriter } from './forward/rewrite.ts'
@@ -137,6 +138,7 @@ export async function createGateway(
     refusals,
     rewriter: createRewriter(config.upstream.api, config.upstream.apiToken),
     channels: shared.channels,
+    assets: new HashedAssets(),
     apiToken: config.upstream.apiToken,
     identityHeaders: config.identityHeaders,
     bodyLimit: listener.bodyLimit,

@@ -21,6 +21,7 @@ import type { Channels } from './channels.ts'
 import { type ClientFrames, ReadFrames, UnreadFrames } from './client-frames.ts'
 import type { Close } from './close.ts'
 import { acceptsHandshake, extensionsAllowed, type Upgrade } from './handshake.ts'
+import { assetKey, type HashedAssets, isForAll, mostAssetBytes } from './hashed-assets.ts'
 import type { InFlight } from './in-flight.ts'
 import type { Open, OpenExchanges } from './open.ts'
 import { Relay } from './relay.ts'
@@ -47,6 +48,7 @@ export interface Carrier {
   readonly refusals: Refusals
   readonly rewriter: Rewriter
   readonly channels: Channels
+  readonly assets: HashedAssets
   /** The backend's API token, for the sockets that are let in; null where they bring it. */
   readonly apiToken: string | null
   readonly identityHeaders: boolean
@@ -60,6 +62,14 @@ export interface Carrier {
 interface Sent extends Dispatcher.DispatchOptions {
   readonly origin: string
   readonly headers: string[]
+}
+
+/** An answer that may be kept. */
+interface Candidate {
+  readonly key: string
+  headers: IncomingHttpHeaders
+  readonly chunks: Buffer[]
+  bytes: number
 }
 
 /** What is claimed without proof on something open; null where the gateway that serves by now enforces. */
@@ -112,6 +122,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #channel: ChannelReader | null = null
   /** The answer, while it is read before it goes on. */
   #whole: WholeAnswer | null = null
+  /** What the answer is kept under, if it may be, and as much of it as has come. */
+  #asset: Candidate | null = null
   #retried = false
   /** The upstream has nothing more to say, or will not be heard. */
   #finished = false
@@ -217,7 +229,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   /** Carries the request, if it may pass, to the host its path belongs to. `path` is the host's. */
   forward(path: string): void {
-    const { upstream, identityHeaders } = this.#carrier
+    const { upstream, identityHeaders, assets } = this.#carrier
     const { decision: grant, client } = this.#decided
     if (!grant.allow || this.#body.isTooLarge) {
       this.refuse(grant.allow ? 'body-too-large' : grant.reason)
@@ -248,6 +260,16 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#send({ ...options, headers: offered, upgrade: 'websocket', body: null })
       return
     }
+    const key =
+      this.#body.exists || this.#isPublic
+        ? null
+        : assetKey(method, grant.path, grant.query, client.host, readable)
+    const asset = key === null ? null : assets.get(key, Date.now())
+    if (asset !== null) {
+      if (this.#writeHead(200, 'OK', this.#answerHeaders(asset.headers))) this.#finish(asset.body)
+      return
+    }
+    if (key !== null) this.#asset = { key, headers: {}, chunks: [], bytes: 0 }
     const body = this.#body.read()
     if (body !== null && this.#request.headers.expect?.toLowerCase() === '100-continue') {
       this.#response.writeContinue()
@@ -304,6 +326,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     this.#trace?.answered(status)
+    if (this.#asset !== null && isForAll(status, headers)) this.#asset.headers = headers
+    else this.#asset = null
     const answer = this.#answerHeaders(headers)
     const { path } = this.#decided.decision
     const kind = kindOf(path ?? '', String(answer['content-type'] ?? ''))
@@ -332,6 +356,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#finished) return
     this.#waitFor('upstream')
+    this.#gatherAsset(chunk)
     if (this.#whole !== null) {
       if (!this.#whole.add(chunk)) this.#passUnread(controller, this.#whole)
       return
@@ -345,6 +370,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     if (this.#carrier.upstream.isResetting()) {
       this.#giveUp('upstream-unreachable', 'upstream')
     } else if (this.#whole === null) {
+      this.#keepAsset()
       this.#end(trailers)
     } else {
       this.#passWhole(controller, this.#whole, trailers)
@@ -549,12 +575,26 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.refuse('token-missing')
       return
     }
+    if (!read.changed && whole.kind === 'code') this.#keepAsset()
     const leadsHere = reader.path !== configPath || read.body.includes(reader.origin)
     if (whole.status === 200 && !leadsHere) {
       this.#hint = 'config.js does not name COPILOT_API_URL: the socket goes past the gateway'
     }
     if (!this.#writeHead(whole.status, whole.message, whole.headers)) return
     this.#end(trailers, read.body)
+  }
+
+  #keepAsset(): void {
+    if (this.#asset === null) return
+    const { key, headers, chunks } = this.#asset
+    this.#carrier.assets.add(key, headers, chunks, Date.now())
+  }
+
+  #gatherAsset(chunk: Buffer): void {
+    if (this.#asset === null) return
+    this.#asset.chunks.push(chunk)
+    this.#asset.bytes += chunk.length
+    if (this.#asset.bytes > mostAssetBytes) this.#asset = null
   }
 
   #reader(): Reader {

@@ -143,7 +143,7 @@ function kindTable({ kinds, total }: Results): Table {
     none: 'None.',
     note:
       'Latency counts from when a step was due. A socket is open with the answer to its socket.io CONNECT, ' +
-      'a join or message ends with its acknowledgement, an attack with its refusal.',
+      'a join ends with its acknowledgement, a message with the pong of a ping behind it, an attack with its refusal.',
   }
 }
 

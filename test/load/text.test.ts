@@ -43,8 +43,8 @@ Latency by kind of step, in ms
   attack             600       0  1.07  2.13  6.4     16  42.7
   all but attack  12,000       4   1.6   3.2  9.6     24    64
   Latency counts from when a step was due. A socket is open with the answer to
-  its socket.io CONNECT, a join or message ends with its acknowledgement, an
-  attack with its refusal.
+  its socket.io CONNECT, a join ends with its acknowledgement, a message with
+  the pong of a ping behind it, an attack with its refusal.
 
 Statuses of answers
   Status  Agents  Attackers
