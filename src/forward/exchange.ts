@@ -91,6 +91,7 @@ export interface Decided {
   readonly page: () => string | null
 }
 
+const nothing = Buffer.alloc(0)
 /** Who is refused over and over waits, in ms, and costs the others no more than once in that time. */
 const floodDelay = 250
 /** How long a body that nobody wants may still take, in ms. */
@@ -124,6 +125,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #whole: WholeAnswer | null = null
   /** What the answer is kept under, if it may be, and as much of it as has come. */
   #asset: Candidate | null = null
+  /** The head, and the first of the body if there is some, until the end of the turn. */
+  #held: Buffer | null = null
   #retried = false
   /** The upstream has nothing more to say, or will not be heard. */
   #finished = false
@@ -242,8 +245,17 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
         return
       }
     }
-    const { origin } = hostFor(upstream, grant.path)
     const { method = '', rawHeaders, headers: said } = this.#request
+    const key =
+      this.#body.exists || this.#upgrade !== null || identityHeaders || grant.authorization !== null
+        ? null
+        : assetKey(grant, method, rawHeaders, client.host)
+    const asset = key === null ? null : assets.get(key, Date.now())
+    if (asset !== null) {
+      if (this.#writeHead(200, 'OK', this.#answerHeaders(asset.headers))) this.#finish(asset.body)
+      return
+    }
+    const { origin } = hostFor(upstream, grant.path)
     const headers = requestHeaders(rawHeaders, grant, client, origin, identityHeaders)
     const options = {
       origin,
@@ -260,16 +272,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#send({ ...options, headers: offered, upgrade: 'websocket', body: null })
       return
     }
-    const key =
-      this.#body.exists || this.#isPublic
-        ? null
-        : assetKey(method, grant.path, grant.query, client.host, readable)
-    const asset = key === null ? null : assets.get(key, Date.now())
-    if (asset !== null) {
-      if (this.#writeHead(200, 'OK', this.#answerHeaders(asset.headers))) this.#finish(asset.body)
-      return
-    }
-    if (key !== null) this.#asset = { key, headers: {}, chunks: [], bytes: 0 }
+    // Whoever need not prove anything fills nothing that others are given.
+    if (key !== null && !grant.isPublic) this.#asset = { key, headers: {}, chunks: [], bytes: 0 }
     const body = this.#body.read()
     if (body !== null && this.#request.headers.expect?.toLowerCase() === '100-continue') {
       this.#response.writeContinue()
@@ -348,8 +352,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     } else if (isHttp2(response)) {
       response.flushHeaders()
     } else {
-      // flushHeaders() would write Latin-1 values as UTF-8.
-      response.write(Buffer.alloc(0))
+      this.#held = nothing
+      process.nextTick(() => this.#release(controller))
     }
   }
 
@@ -361,6 +365,11 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       if (!this.#whole.add(chunk)) this.#passUnread(controller, this.#whole)
       return
     }
+    if (this.#held === nothing) {
+      this.#held = chunk
+      return
+    }
+    this.#release(controller)
     this.#write(controller, chunk)
   }
 
@@ -371,7 +380,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#giveUp('upstream-unreachable', 'upstream')
     } else if (this.#whole === null) {
       this.#keepAsset()
-      this.#end(trailers)
+      this.#end(trailers, this.#held ?? undefined)
     } else {
       this.#passWhole(controller, this.#whole, trailers)
     }
@@ -496,6 +505,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     const verdict = isEncoded ? undefined : this.#channel?.readPoll(bytes)
     if (verdict?.pass) this.#send({ ...options, body: verdict.rewritten ?? bytes })
     else this.#refuseChannel(verdict?.problem ?? 'unreadable-event')
+  }
+
+  /** Lets go what waited for more of its answer: head and body that came at once go out at once. */
+  #release(controller: Dispatcher.DispatchController): void {
+    const held = this.#held
+    this.#held = null
+    // flushHeaders() would write Latin-1 values as UTF-8.
+    if (held !== null && !this.#finished) this.#write(controller, held)
   }
 
   #write(controller: Dispatcher.DispatchController, chunk: Buffer): void {

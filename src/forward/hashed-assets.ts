@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Grant } from '../access/decision.ts'
+import { canonicalName } from './request-headers.ts'
 
 /** An answer as the upstream gave it, which is the same for whoever may ask. */
 export interface Asset {
@@ -78,32 +80,33 @@ const hashedName = /[.-][\w-]{8,}\.[a-z\d]+$/i
  * What an asset is kept under: who asks is no part of it, what the upstream is told of the address and
  * the coding is. null where the request is none that a kept answer, or an answer to keep, is for: a
  * method, a condition, a range, a reload, a header of the client's that no browser sends by itself.
- * `headers` are those that go upstream, names and values in turn.
+ * `raw` are the client's headers, names and values in turn, `host` is what it calls the gateway.
  */
 export function assetKey(
+  { path, query }: Grant,
   method: string,
-  path: string,
-  query: string,
+  raw: readonly string[],
   host: string,
-  headers: readonly string[],
 ): string | null {
   if (method !== 'GET' || query !== '' || !hashedName.test(path)) return null
   let coding = ''
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    const name = headers[i]?.toLowerCase() ?? ''
-    if (name === 'accept-encoding') coding = headers[i + 1] ?? ''
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = canonicalName(raw[i] ?? '')
+    if (name === 'accept-encoding') coding += `${raw[i + 1]},`
     else if (!usual.has(name) && !name.startsWith('sec-')) return null
   }
   return `${host} ${path} ${coding}`
 }
 
-/** What a browser's request for a file has, and the gateway's own. */
+/** What browsers and proxies send with any request for a file. */
 const usual: ReadonlySet<string> = new Set([
   'accept',
   'accept-language',
+  'connection',
   'cookie',
   'dnt',
   'forwarded',
+  'host',
   'origin',
   'priority',
   'referer',
@@ -114,7 +117,13 @@ const usual: ReadonlySet<string> = new Set([
   'x-forwarded-for',
   'x-forwarded-host',
   'x-forwarded-proto',
+  'x-real-ip',
   'x-request-id',
+  // HTTP/2's own.
+  ':authority',
+  ':method',
+  ':path',
+  ':scheme',
 ])
 
 /** How long an answer may be given to others too, in seconds; 0: not at all. */
