@@ -104,6 +104,8 @@ export async function createGateway(
     // Fastify's own lines carry URLs, and the URL carries the token.
     logger: false,
     exposeHeadRoutes: false,
+    // The query is read once, by the checks.
+    routerOptions: { querystringParser: () => ({}) },
     frameworkErrors: (_, request, reply) => refuseUnrouted(request.raw, reply.raw),
   })
   const { listener } = config

@@ -234,11 +234,16 @@ async function createCodec(
   }
 }
 
+/** Nobody reads why it failed: to trace the stack of the error costs more than to verify. */
 function attempt<Result>(step: () => Result): Result | null {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
   try {
     return step()
   } catch {
     return null
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
   }
 }
 
