@@ -1,11 +1,4 @@
-import {
-  AggregatorRegistry,
-  Counter,
-  collectDefaultMetrics,
-  Gauge,
-  Histogram,
-  Registry,
-} from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 
 export interface Metric {
   readonly name: string
@@ -177,16 +170,71 @@ export function gauge(register: Registry, metric: Metric): Gauge {
   return new Gauge(options(register, metric))
 }
 
-export function histogram(register: Registry, metric: Metric): Histogram {
-  return new Histogram({ ...options(register, metric), buckets: durations })
-}
-
 function options(register: Registry, { name, help, labels, aggregator = 'sum' }: Metric) {
   return { name, help, labelNames: [...labels], aggregator, registers: [register] }
 }
 
 /** A metric with its values, as plain JSON. */
-export type Metered = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number]
+export type Metered = Omit<
+  Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number],
+  'collect' | 'type'
+> & { readonly type: unknown }
+
+/**
+ * How often each set of labels was seen, and how long it took. What each request adds to is counted
+ * here, since prom-client's own counting takes a tenth of all that a request costs.
+ */
+export class Tally<Name extends string> {
+  readonly #series = new Map<string, Series<Name>>()
+
+  /** `key` tells the labels from all others, `duration` is in seconds. */
+  add(labels: Readonly<Record<Name, string>>, key: string, duration = 0): void {
+    let series = this.#series.get(key)
+    if (series === undefined) {
+      series = { labels, count: 0, sum: 0, buckets: durations.map(() => 0) }
+      this.#series.set(key, series)
+    }
+    series.count += 1
+    series.sum += duration
+    const bucket = durations.findIndex((bound) => duration <= bound)
+    if (bucket >= 0) series.buckets[bucket] = (series.buckets[bucket] ?? 0) + 1
+  }
+
+  /** Since the start. */
+  counted({ name, help }: Metric): Metered {
+    const values = [...this.#series.values()].map(({ labels, count }) => ({ labels, value: count }))
+    return { name, help, type: 'counter', values, aggregator: 'sum' }
+  }
+
+  timed({ name, help }: Metric): Metered {
+    const values = [...this.#series.values()].flatMap(({ labels, count, sum, buckets }) => {
+      let below = 0
+      const bounded = buckets.map((bucket, at) => {
+        below += bucket
+        return {
+          labels: { le: durations[at], ...labels },
+          value: below,
+          metricName: `${name}_bucket`,
+        }
+      })
+      return [
+        ...bounded,
+        { labels: { le: '+Inf', ...labels }, value: count, metricName: `${name}_bucket` },
+        { labels, value: sum, metricName: `${name}_sum` },
+        { labels, value: count, metricName: `${name}_count` },
+      ]
+    })
+    return { name, help, type: 'histogram', values, aggregator: 'sum' }
+  }
+}
+
+interface Series<Name extends string> {
+  readonly labels: Readonly<Record<Name, string>>
+  count: number
+  sum: number
+  /** Of durations up to each bound, and above the one before. */
+  readonly buckets: number[]
+}
 
 /** One process's values and another's, as the aggregator of each metric has it. */
 export function aggregate(processes: readonly (readonly Metered[])[]): Registry {

@@ -14,9 +14,9 @@ import {
   counter,
   createRegistry,
   gauge,
-  histogram,
   type Metered,
   metrics,
+  Tally,
 } from './metrics.ts'
 import { type SeenSession, type SessionIds, type SessionNews, SessionsSeen } from './sessions.ts'
 
@@ -106,8 +106,8 @@ export interface Observations {
 export function createObservations(facts: () => Facts): Observations {
   const registry = createRegistry()
   addProcessMetrics(registry)
-  const requests = counter(registry, metrics.requests)
-  const requestDuration = histogram(registry, metrics.requestDuration)
+  const requests = new Tally<'decision' | 'reason' | 'contact_center' | 'transport'>()
+  const durations = new Tally<'decision' | 'transport'>()
   const socketsClosed = counter(registry, metrics.socketsClosed)
   const revocations = counter(registry, metrics.revocations)
   const upstreamErrors = counter(registry, metrics.upstreamErrors)
@@ -190,7 +190,11 @@ export function createObservations(facts: () => Facts): Observations {
       if (!withMetrics) return { ...report, metrics: null }
       const absent = measure(report.facts, sockets.byContactCenter)
       const all = await registry.getMetricsAsJSON()
-      return { ...report, metrics: all.filter(({ name }) => !absent.includes(name)) }
+      const counted = [requests.counted(metrics.requests), durations.timed(metrics.requestDuration)]
+      return {
+        ...report,
+        metrics: [...counted, ...all.filter(({ name }) => !absent.includes(name))],
+      }
     },
   }
 
@@ -201,8 +205,11 @@ export function createObservations(facts: () => Facts): Observations {
       return
     }
     const decision = outcomeOf(line)
-    requests.inc({ decision, reason, contact_center: contactCenter, transport })
-    if (transport === 'http') requestDuration.observe({ decision, transport }, durationMs / 1000)
+    requests.add(
+      { decision, reason, contact_center: contactCenter, transport },
+      `${decision} ${reason} ${transport} ${contactCenter}`,
+    )
+    if (transport === 'http') durations.add({ decision, transport }, decision, durationMs / 1000)
     if (upstreamReasons.some((one) => one === reason)) upstreamErrors.inc({ reason })
   }
 
