@@ -1,7 +1,8 @@
-import type { Logger } from 'pino'
+import { type DestinationStream, type Logger, symbols } from 'pino'
 import type { Reason, Subject } from '../access/decision.ts'
 import { decode } from '../access/target.ts'
 import type { Client } from '../client.ts'
+import { auditLine } from './audit-line.ts'
 
 /** One line of the audit log: an HTTP request, a refused upgrade, a WebSocket's opening or end. */
 export interface AuditEvent {
@@ -52,9 +53,12 @@ export type Audit = (event: AuditEvent, client: Client, subject: Subject, since:
 
 /** `observe` gets every line that is written, whatever the log's level. */
 export function createAudit(log: Logger, observe: (line: AuditLine) => void = () => {}): Audit {
+  const output: DestinationStream | null = log.isLevelEnabled('info')
+    ? Reflect.get(log, symbols.streamSym)
+    : null
   return (event, client, subject, since) => {
     const { path } = event
-    // Of one shape, with what it does not say undefined: what pino leaves out.
+    const now = Date.now()
     const line: AuditLine = {
       event: 'access',
       decision: event.decision,
@@ -74,9 +78,9 @@ export function createAudit(log: Logger, observe: (line: AuditLine) => void = ()
       sessionId: subject.sessionId ?? undefined,
       requestId: client.requestId,
       ip: client.ip,
-      durationMs: Date.now() - since,
+      durationMs: now - since,
     }
-    log.info(line)
+    output?.write(auditLine(line, now))
     observe(line)
   }
 }
