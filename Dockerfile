@@ -41,5 +41,5 @@ USER 1000:1000
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # Node 24 lets its young generation grow to 96 MB, most of which idle sockets would be charged with.
-ENTRYPOINT ["node", "--max-semi-space-size=16", "dist/src/cli.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=32", "dist/src/cli.js"]
 CMD ["start"]

@@ -128,7 +128,7 @@ export function gatewayWith(
   const command = ['start', ...(config === null ? [] : ['--config', config])]
   return ({ port, upstream }) => ({
     file: process.execPath,
-    args: ['--max-semi-space-size=16', ...options, source('../src/cli.ts'), ...command],
+    args: ['--max-semi-space-size=32', ...options, source('../src/cli.ts'), ...command],
     env: {
       COPILOT_URL: `http://${upstream}`,
       COPILOT_API_TOKEN: 'd4c81f0e9b7a6352',
@@ -167,7 +167,7 @@ function environment({ port, upstream }: Place): Record<string, string> {
 function program(file: string): Peer['command'] {
   return (place) => ({
     file: process.execPath,
-    args: ['--max-semi-space-size=16', source(`peers/${file}`)],
+    args: ['--max-semi-space-size=32', source(`peers/${file}`)],
     env: { ...environment(place), NODE_ENV: 'production' },
   })
 }
