@@ -183,14 +183,13 @@ export async function createGateway(
       // Another replica's clock may be ahead of this one's.
       shared.logOut({ contactCenter, userId, sessionId }, Math.max(now, start + 1)),
   })
-  // What has no body goes the short way; http-proxy reads three URLs before it calls its handler.
+  // The short way: http-proxy reads three URLs before it calls its handler.
   app.route({
     method: ['GET', 'HEAD'],
     url: '/*',
-    handler(request, reply) {
+    handler({ exchange }, reply) {
       reply.hijack()
-      const { path = '' } = request.exchange?.decision ?? {}
-      request.exchange?.forward(hostFor(upstream, path ?? '').basePath + path)
+      if (exchange !== null) carry(exchange, exchange.decision)
     },
   })
   const proxy = {
@@ -230,7 +229,7 @@ export async function createGateway(
       else if (!decision.allow) exchange.refuse(decision.reason)
       else if (isOwn(decision.path)) exchange.refuse('not-found')
       else if (!isHandshake(request)) exchange.refuse('request-malformed')
-      else settle(exchange, decision, (settled) => carryUpgrade(exchange, settled))
+      else settle(exchange, decision, (settled) => carry(exchange, settled))
     },
     honours(session) {
       const { keyId, contactCenter } = session
@@ -247,7 +246,7 @@ export async function createGateway(
     },
   }
 
-  function carryUpgrade(exchange: Exchange, decision: Decision): void {
+  function carry(exchange: Exchange, decision: Decision): void {
     if (!decision.allow) exchange.refuse(decision.reason)
     else exchange.forward(hostFor(upstream, decision.path).basePath + decision.path)
   }
