@@ -246,10 +246,9 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       }
     }
     const { method = '', rawHeaders, headers: said } = this.#request
-    const key =
-      this.#body.exists || this.#upgrade !== null || identityHeaders || grant.authorization !== null
-        ? null
-        : assetKey(grant, method, rawHeaders, client.host)
+    const isPlain = !this.#body.exists && this.#upgrade === null && this.#channel === null
+    const isAnyones = isPlain && !identityHeaders && grant.authorization === null
+    const key = isAnyones ? assetKey(grant, method, rawHeaders, client) : null
     const asset = key === null ? null : assets.get(key, Date.now())
     if (asset !== null) {
       if (this.#writeHead(200, 'OK', this.#answerHeaders(asset.headers))) this.#finish(asset.body)
@@ -272,8 +271,9 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#send({ ...options, headers: offered, upgrade: 'websocket', body: null })
       return
     }
-    // Whoever need not prove anything fills nothing that others are given.
-    if (key !== null && !grant.isPublic) this.#asset = { key, headers: {}, chunks: [], bytes: 0 }
+    // Who has proven nothing fills nothing that others are given.
+    if (key !== null && grant.sessions.length > 0)
+      this.#asset = { key, headers: {}, chunks: [], bytes: 0 }
     const body = this.#body.read()
     if (body !== null && this.#request.headers.expect?.toLowerCase() === '100-continue') {
       this.#response.writeContinue()

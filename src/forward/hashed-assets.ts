@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Grant } from '../access/decision.ts'
+import type { Client } from '../client.ts'
 import { canonicalName } from './request-headers.ts'
 
 /** An answer as the upstream gave it, which is the same for whoever may ask. */
@@ -80,13 +81,13 @@ const hashedName = /[.-][\w-]{8,}\.[a-z\d]+$/i
  * What an asset is kept under: who asks is no part of it, what the upstream is told of the address and
  * the coding is. null where the request is none that a kept answer, or an answer to keep, is for: a
  * method, a condition, a range, a reload, a header of the client's that no browser sends by itself.
- * `raw` are the client's headers, names and values in turn, `host` is what it calls the gateway.
+ * `raw` are the client's headers, names and values in turn.
  */
 export function assetKey(
   { path, query }: Grant,
   method: string,
   raw: readonly string[],
-  host: string,
+  { scheme, host }: Client,
 ): string | null {
   if (method !== 'GET' || query !== '' || !hashedName.test(path)) return null
   let coding = ''
@@ -95,7 +96,7 @@ export function assetKey(
     if (name === 'accept-encoding') coding += `${raw[i + 1]},`
     else if (!usual.has(name) && !name.startsWith('sec-')) return null
   }
-  return `${host} ${path} ${coding}`
+  return `${scheme}://${host}${path} ${coding}`
 }
 
 /** What browsers and proxies send with any request for a file. */

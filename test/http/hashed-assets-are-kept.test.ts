@@ -151,3 +151,12 @@ t.test('what is kept is given to those who are let in, and as each may have it',
   )
   t.equal(upstream.seen.length, asked)
 })
+
+t.test('who is only reported fills nothing', async (t) => {
+  row = {}
+  const lenient = await startGateway(t, upstream.origin, { ENFORCEMENT: 'report' })
+  const path = '/assets/index-B3k2hJ9a.png'
+  const asked = upstream.seen.length
+  for (const _ of [1, 2]) t.equal((await ask(lenient.origin, path)).status, 200)
+  t.equal(upstream.seen.length - asked, 2)
+})
