@@ -61,7 +61,7 @@ export async function sit(
       keep,
       measure: (work) => measured(server, upstream, work),
     })
-  for (let round = -1; round < ground.rounds; round += 1) {
+  for (let round = -warmUps; round < ground.rounds; round += 1) {
     for (const id of sitting) {
       const scenario: Scenario = scenarios[id]
       for (const peer of inTurn(chosen, round)) {
@@ -78,7 +78,6 @@ export async function sit(
           running.set(peer, server)
           return await turn(scenario, server, seconds)
         })
-        // The first round only warms up.
         if (round < 0) continue
         const turns = results.get(id) ?? new Map<PeerId, Turn[]>()
         turns.set(peer, [...(turns.get(peer) ?? []), figures])
@@ -92,6 +91,9 @@ export async function sit(
   await upstream.stop()
   return results
 }
+
+/** Rounds that only warm up: what is measured has compiled its code by then. */
+export const warmUps = 3
 
 const idle = 2000
 

@@ -2,7 +2,15 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { judged, type Verdict } from './aims.ts'
-import { type Ground, inTurn, keeper, measured, surroundings, upstreamOf } from './measure.ts'
+import {
+  type Ground,
+  inTurn,
+  keeper,
+  measured,
+  surroundings,
+  upstreamOf,
+  warmUps,
+} from './measure.ts'
 import { gatewayWith, type Peer, peers, startPeer, startUpstream } from './peers.ts'
 import type { Running } from './process.ts'
 import { table, verdictTable } from './report.ts'
@@ -11,8 +19,6 @@ import { ratios, shown } from './statistics.ts'
 import { wrk } from './wrk.ts'
 
 const most = 1.1
-/** Turns that only warm up: servers of all sizes have compiled the same by then. */
-const warmUps = 3
 
 interface Axis {
   readonly name: string
