@@ -3,9 +3,10 @@ import { isIP } from 'node:net'
 import proxyaddr from '@fastify/proxy-addr'
 import { isOwn, isSocketIo, type PublicPaths } from '../access/paths.ts'
 import { parseTarget } from '../access/target.ts'
-import { isLoopback, parseFrameAncestors } from '../forward/frame-ancestors.ts'
+import { isLoopback } from '../forward/frame-ancestors.ts'
 import { algorithmsOf } from '../keys/algorithms.ts'
 import type { Rate } from '../state/refusals.ts'
+import { readFrameAncestors } from './frame-presets.ts'
 
 /** What settings depend on beside their text. */
 export interface Surroundings {
@@ -140,7 +141,7 @@ export const origins: Parser<readonly string[]> = (text, surroundings) => {
 }
 
 export const frameAncestors: Parser<readonly string[]> = (text) => {
-  const parsed = parseFrameAncestors(text)
+  const parsed = readFrameAncestors(text)
   return 'problem' in parsed ? wrong(parsed.problem) : fine(parsed.sources)
 }
 

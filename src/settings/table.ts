@@ -94,7 +94,7 @@ export const settings = {
     form: 'list',
     parse: frameAncestors,
     meaning:
-      "Who may frame the workspace: CSP host sources and 'self', separated by white space or commas.",
+      "Who may frame the workspace: CSP host sources, 'self', and presets such as genesys:mypurecloud.de, separated by white space or commas.",
   },
   urlTokens: {
     name: 'URL_TOKENS',
