@@ -1,0 +1,260 @@
+import type { FrameLocator, Page } from 'playwright-core'
+import t from 'tap'
+import { connected, launch, say, startClock } from './chromium.ts'
+import { chromiumMissing } from './executable.ts'
+import { openDesk, startElementStage } from './workspace-element.ts'
+
+const minute = 60_000
+const hour = 60 * minute
+const hours = { expiresIn: 8 * hour }
+const ended = { signedAt: Date.now() - 2 * hour, expiresIn: hour }
+const forged = { key: Buffer.from('another-secret-than-the-stage-has') }
+
+t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
+  const stage = await startElementStage(t)
+  const { link, gateway, audit, heard, url } = stage
+  const context = await (await launch(t))(t)
+
+  await t.test('it opens the workspace under a strict policy of the page', async (t) => {
+    const { page, changes, errors, add } = await openDesk(t, context, url)
+    await add('Copilot for Ada', link(hours))
+    await connected(shown(page, 'Copilot for Ada'))
+    await changes.until(({ state }) => state === 'open')
+    t.strictSame(
+      changes.all.map(({ state }) => state),
+      ['opening', 'open'],
+    )
+    const frame = page.locator('iframe')
+    t.equal(await frame.getAttribute('allow'), 'clipboard-write')
+    t.ok(await frame.isVisible())
+    t.notOk(await page.getByRole('status').isVisible())
+    const element = page.locator('copilot-workspace')
+    t.notMatch(await element.evaluate((one) => one.outerHTML), 'auth', 'no attribute has the link')
+    await element.evaluate((one) => one.setAttribute('label', 'Ada'))
+    t.equal(await frame.getAttribute('title'), 'Ada')
+    t.strictSame(errors.all, [], 'the console is clean')
+  })
+
+  await t.test('a link that has ended is replaced, and the workspace comes up', async (t) => {
+    const { page, changes, asked, add } = await openDesk(t, context, url)
+    await add('one', link({ ...ended, sessionId: 'chat-1' }), () =>
+      link({ ...hours, sessionId: 'chat-1' }),
+    )
+    await connected(shown(page, 'one'))
+    t.strictSame(asked.all, [['expired', 'one']])
+    const states = changes.all.map(({ state }) => state)
+    t.strictSame(
+      states.filter((state, index) => state !== 'open' || index > 2),
+      ['opening', 'asking', 'opening', 'open'],
+    )
+  })
+
+  await t.test('a link that is wrong is not replaced until the agent says so', async (t) => {
+    const { page, changes, asked, add } = await openDesk(t, context, url)
+    const before = audit.all.length
+    await add('one', link({ ...forged, sessionId: 'chat-2' }), () =>
+      link({ ...hours, sessionId: 'chat-2' }),
+    )
+    const [{ requestId, status } = {}] = await changes.until(({ state }) => state === 'failed')
+    t.equal(status, 401)
+    t.strictSame(
+      audit.all.slice(before).map((line) => [line['reason'], line['requestId']]),
+      [['token-invalid', requestId]],
+    )
+    const panel = page.getByRole('status')
+    t.equal(await panel.locator('p').first().textContent(), 'This link does not open Copilot.')
+    t.equal(await panel.locator('p').last().textContent(), `Reference: ${requestId}`)
+    t.equal(await page.locator('iframe').count(), 0)
+    t.strictSame(asked.all, [])
+    t.equal(await pending(page), 0)
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    await connected(shown(page, 'one'))
+    t.strictSame(asked.all, [['retry', 'one']])
+    await page.waitForFunction(
+      () => document.activeElement?.shadowRoot?.activeElement?.tagName === 'IFRAME',
+    )
+  })
+
+  await t.test('links that have all ended are asked for three times', async (t) => {
+    const { page, changes, asked, add } = await openDesk(t, context, url, { wound: true })
+    const old = () => link({ ...ended, sessionId: 'chat-3' })
+    await add('one', old(), old)
+    for (const [count, delay] of [
+      [1, 1000],
+      [2, 5000],
+    ] as const) {
+      await asked.until(() => true, count)
+      await changes.until(({ state }) => state === 'asking', count + 1)
+      t.equal(asked.all.length, count, 'not before its time')
+      await page.clock.fastForward(delay)
+    }
+    await changes.until(({ state }) => state === 'failed')
+    t.equal(asked.all.length, 3)
+    t.match(await page.getByRole('status').textContent(), 'did not open with a new link either')
+    await page.clock.fastForward(hour)
+    t.equal(asked.all.length, 3)
+  })
+
+  await t.test('without a way to a new link the agent is told', async (t) => {
+    const { page, changes, add } = await openDesk(t, context, url)
+    await add('one', link({ ...ended, sessionId: 'chat-4' }))
+    await changes.until(({ state }) => state === 'failed')
+    t.match(await page.getByRole('status').textContent(), 'This link has ended.')
+    t.equal(await page.getByRole('button').count(), 0)
+  })
+
+  await t.test('its session is renewed before it ends, and its frame stays', async (t) => {
+    const clock = startClock(t)
+    const { page, asked, add } = await openDesk(t, context, url, { wound: true })
+    const lasting = [minute, hour, hour]
+    const next = () => link({ sessionId: 'chat-5', expiresIn: lasting.shift() ?? 0 })
+    await add('one', next(), next)
+    const workspace = shown(page, 'one')
+    await connected(workspace)
+    const before = audit.all.length
+    await page.clock.fastForward(39_000)
+    t.strictSame(asked.all, [])
+    await page.clock.fastForward(2000)
+    await audit.until((line) => line['path'] === '/.copilot-gateway/renew')
+    t.strictSame(asked.all, [['renew', 'one']])
+    await page.waitForFunction(
+      () =>
+        document.querySelector('copilot-workspace')?.shadowRoot?.querySelectorAll('iframe')
+          .length === 1,
+    )
+    clock.advance(50 * minute)
+    await say(workspace, 'Still here')
+    await heard.until(({ event }) => event === 'sendMessage')
+    await page.clock.fastForward(50 * minute)
+    await page.clock.fastForward(6 * minute)
+    await audit.until((line) => line['path'] === '/.copilot-gateway/renew', 2)
+    t.strictSame(asked.all, [
+      ['renew', 'one'],
+      ['renew', 'one'],
+    ])
+    t.strictSame(
+      audit.all
+        .slice(before)
+        .filter(({ transport, sessionId }) => transport === 'websocket' && sessionId === 'chat-5'),
+      [],
+      'over the socket it has had from the start',
+    )
+  })
+
+  await t.test('of two, each hears its own frame alone, and neither anybody else', async (t) => {
+    const { page, changes, asked, add } = await openDesk(t, context, url)
+    await add('good', link({ ...hours, sessionId: 'chat-6' }), () =>
+      link({ ...hours, sessionId: 'chat-6' }),
+    )
+    await connected(shown(page, 'good'))
+    await add('bad', link({ ...ended, sessionId: 'chat-7' }), () =>
+      link({ ...forged, sessionId: 'chat-7' }),
+    )
+    await changes.until(({ state, label }) => state === 'failed' && label === 'bad')
+    t.strictSame(asked.all, [['expired', 'bad']])
+    const refusal = {
+      type: 'copilot-gateway:refused',
+      status: 401,
+      requestId: 'forged-1',
+      renew: true,
+    }
+    await page.evaluate((refusal) => postMessage(refusal, '*'), refusal)
+    for (const frame of page.frames()) {
+      // The page itself, a tile of the workspace, and a frame beside it of the gateway's origin.
+      if (frame.parentFrame() === page.mainFrame()) continue
+      await frame.evaluate((refusal) => {
+        for (let one: Window = window; one !== one.parent; one = one.parent)
+          one.parent.postMessage(refusal, '*')
+      }, refusal)
+    }
+    const beside = `${gateway.origin}/?userId=a&sessionId=b&URLToken=c`
+    await page.evaluate(async (url) => {
+      const frame = document.createElement('iframe')
+      frame.src = url
+      const posted = new Promise((resolve) => addEventListener('message', resolve))
+      document.body.append(frame)
+      await posted
+    }, beside)
+    t.ok(await shown(page, 'good').locator('#status').isVisible())
+    t.strictSame(
+      changes.all.filter(({ label }) => label === 'good').map(({ state }) => state),
+      ['opening', 'open'],
+    )
+    t.equal(asked.all.length, 1)
+  })
+
+  await t.test(
+    'off the page it leaves nothing behind, and on it again it opens again',
+    async (t) => {
+      const { page, changes, asked, add } = await openDesk(t, context, url)
+      await add('one', link({ ...hours, sessionId: 'chat-8' }), () =>
+        link({ ...hours, sessionId: 'chat-8' }),
+      )
+      await connected(shown(page, 'one'))
+      t.equal(await pending(page), 1, 'the renewal')
+      await page.evaluate(() => {
+        const element = document.querySelector('copilot-workspace')
+        Reflect.set(globalThis, 'kept', element)
+        element?.remove()
+      })
+      t.equal(await pending(page), 0)
+      t.equal(changes.all.at(-1)?.state, 'idle')
+      await page.evaluate(() => {
+        const shelf = document.createElement('section')
+        document.body.append(shelf)
+        shelf.append(Reflect.get(globalThis, 'kept'))
+      })
+      await connected(shown(page, 'one'))
+      t.equal(await pending(page), 1)
+      const frame = page.frames().at(1)
+      await frame?.evaluate(() => Reflect.set(globalThis, 'untouched', true))
+      await page.evaluate(() => {
+        Reflect.get(document.body, 'moveBefore').call(
+          document.body,
+          Reflect.get(globalThis, 'kept'),
+          null,
+        )
+      })
+      t.equal(
+        await frame?.evaluate(() => Reflect.get(globalThis, 'untouched')),
+        true,
+        'moved with its frame',
+      )
+      t.strictSame(asked.all, [])
+    },
+  )
+
+  await t.test('what is no link throws, and is not quoted', async (t) => {
+    const { page, changes } = await openDesk(t, context, url)
+    for (const wrong of [
+      'javascript:alert(1)',
+      'data:text/html,x',
+      '/?auth=x',
+      'blob:https://a.example/x',
+      'x',
+    ]) {
+      const said = await page.evaluate((wrong) => {
+        const element = document.createElement('copilot-workspace')
+        document.body.append(element)
+        try {
+          element.src = wrong
+          return 'nothing'
+        } catch (error) {
+          return String(error)
+        }
+      }, wrong)
+      t.equal(said, 'TypeError: The link for <copilot-workspace> must be an absolute URL of https')
+    }
+    t.strictSame(changes.all, [])
+    t.equal(await page.locator('iframe').count(), 0)
+  })
+})
+
+function shown(page: Page, label: string): FrameLocator {
+  return page.frameLocator(`iframe[title="${label}"]`)
+}
+
+function pending(page: Page): Promise<number> {
+  return page.evaluate(() => Reflect.get(globalThis, 'pending').size)
+}
