@@ -9,6 +9,10 @@ if (!existsSync(new URL('node_modules/typescript', import.meta.url))) process.ex
 process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 rmSync('dist', { recursive: true, force: true })
 execFileSync('tsc', ['--project', 'tsconfig.build.json'], { stdio: 'inherit' })
-for (const folder of ['demo/public', 'src/admin/dashboard']) {
-  cpSync(folder, `dist/${folder}`, { recursive: true })
+for (const path of [
+  'demo/public',
+  'packages/copilot-workspace/copilot-workspace.js',
+  'src/admin/dashboard',
+]) {
+  cpSync(path, `dist/${path}`, { recursive: true })
 }

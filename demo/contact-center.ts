@@ -38,11 +38,12 @@ export function startContactCenter(
     '/': () => page('contact-center/desktop.html', options),
     '/refusals': () => page('contact-center/refusals.html', options),
     '/desktop.js': () => publicFile('contact-center/desktop.js'),
+    '/copilot-workspace.js': () =>
+      publicFile('../../packages/copilot-workspace/copilot-workspace.js'),
     '/refusals.js': () => publicFile('contact-center/refusals.js'),
     '/chats.json': () =>
       json({
         agent: agent.name,
-        gateway: options.gateway.origin,
         chats: open.map((chat) => ({ ...chat, link: signLink(options, chat.sessionId) })),
       }),
     '/refusals.json': () =>

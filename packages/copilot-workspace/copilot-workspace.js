@@ -26,13 +26,13 @@ const style = `
 iframe { display: block; width: 100%; height: 100%; border: 0 }
 iframe.waiting { visibility: hidden }
 .panel { position: absolute; inset: 0; overflow: auto; display: grid; place-content: center; justify-items: center; gap: .75rem;
-  padding: 1rem; text-align: center; outline: 0; font: 1rem/1.5 system-ui, sans-serif; background: Canvas }
+  padding: 1rem; text-align: center; outline: 0; font: 1rem/1.5 system-ui, sans-serif; background: inherit }
 .panel[hidden], .panel [hidden] { display: none }
 p { margin: 0; max-width: 32rem; overflow-wrap: anywhere; text-wrap: balance }
 .reference { font-size: .875rem }
 button { min-height: 2.5rem; padding: .375rem 1rem; font: inherit; border: 1px solid ButtonBorder; border-radius: .375rem;
   color: ButtonText; background: ButtonFace; cursor: pointer }
-button:focus-visible { outline: 2px solid Highlight; outline-offset: 2px }
+button:focus-visible { outline: 2px solid CanvasText; outline-offset: 2px }
 `
 let styles = null
 
