@@ -107,16 +107,15 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
   await t.test('its session is renewed before it ends, and its frame stays', async (t) => {
     const clock = startClock(t)
     const { page, asked, add } = await openDesk(t, context, url, { wound: true })
-    const lasting = [minute, hour, hour]
+    const lasting = [5 * minute, hour, hour]
     const next = () => link({ sessionId: 'chat-5', expiresIn: lasting.shift() ?? 0 })
     await add('one', next(), next)
     const workspace = shown(page, 'one')
     await connected(workspace)
-    const frame = page.frames().at(1)
-    await frame?.evaluate(() => Reflect.set(globalThis, 'untouched', true))
-    await page.clock.fastForward(30_000)
+    await touch(page, 'one')
+    await page.clock.fastForward(2.5 * minute)
     t.strictSame(asked.all, [], 'a third of its time is left for it')
-    await page.clock.fastForward(11_000)
+    await page.clock.fastForward(minute)
     await audit.until(isRenewal)
     t.strictSame(asked.all, [['renew', 'one']])
     await page.waitForFunction(
@@ -140,7 +139,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
         ['allow', 'chat-5'],
       ],
     )
-    t.equal(await frame?.evaluate(() => Reflect.get(globalThis, 'untouched')), true)
+    t.ok(await untouched(page, 'one'))
   })
 
   await t.test('of two, each hears its own frame alone, and neither anybody else', async (t) => {
@@ -161,14 +160,19 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
       renew: true,
     }
     await page.evaluate((refusal) => postMessage(refusal, '*'), refusal)
-    for (const frame of page.frames()) {
-      // The page itself, a tile of the workspace, and a frame beside it of the gateway's origin.
-      if (frame.parentFrame() === page.mainFrame()) continue
-      await frame.evaluate((refusal) => {
-        for (let one: Window = window; one !== one.parent; one = one.parent)
-          one.parent.postMessage(refusal, '*')
-      }, refusal)
-    }
+    // Tiles of the workspace, some of which the next state replaces meanwhile.
+    const tiles = page.frames().filter((frame) => frame.parentFrame()?.parentFrame())
+    const posted = await Promise.allSettled(
+      tiles.map((tile) =>
+        tile.evaluate((refusal) => {
+          for (let one: Window = window; one !== one.parent; one = one.parent) {
+            one.parent.postMessage(refusal, '*')
+          }
+        }, refusal),
+      ),
+    )
+    t.ok(posted.some(({ status }) => status === 'fulfilled'))
+    // And a frame beside it of the gateway's origin.
     const beside = `${gateway.origin}/?userId=a&sessionId=b&URLToken=c`
     await page.evaluate(async (url) => {
       const frame = document.createElement('iframe')
@@ -183,6 +187,26 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
       ['opening', 'open'],
     )
     t.equal(asked.all.length, 1)
+  })
+
+  await t.test('a page of another origin that its frame is led to is not heard', async (t) => {
+    const { page, changes, asked, add } = await openDesk(t, context, new URL('/lax', url))
+    const fresh = () => link({ ...hours, sessionId: 'chat-9' })
+    await add('one', fresh(), fresh)
+    await connected(shown(page, 'one'))
+    await page.evaluate(() => {
+      const heard = new Promise((resolve) => addEventListener('message', resolve))
+      Reflect.set(globalThis, 'heard', heard)
+    })
+    await shown(page, 'one')
+      .locator('body')
+      .evaluate((_, url) => location.assign(url), new URL('/forger', url).href)
+    t.equal(
+      await page.evaluate(async () => (await Reflect.get(globalThis, 'heard')).data.requestId),
+      'forged-2',
+    )
+    t.strictSame(asked.all, [])
+    t.equal(changes.all.at(-1)?.state, 'open')
   })
 
   await t.test(
@@ -208,8 +232,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
       })
       await connected(shown(page, 'one'))
       t.equal(await pending(page), 1)
-      const frame = page.frames().at(1)
-      await frame?.evaluate(() => Reflect.set(globalThis, 'untouched', true))
+      await touch(page, 'one')
       await page.evaluate(() => {
         Reflect.get(document.body, 'moveBefore').call(
           document.body,
@@ -217,11 +240,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
           null,
         )
       })
-      t.equal(
-        await frame?.evaluate(() => Reflect.get(globalThis, 'untouched')),
-        true,
-        'moved with its frame',
-      )
+      t.ok(await untouched(page, 'one'), 'moved with its frame')
       t.strictSame(asked.all, [])
     },
   )
@@ -258,6 +277,19 @@ function isRenewal({ path }: Line): boolean {
 
 function shown(page: Page, label: string): FrameLocator {
   return page.frameLocator(`iframe[title="${label}"]`)
+}
+
+/** Leaves a mark in the workspace's document, which goes with it. */
+function touch(page: Page, label: string): Promise<unknown> {
+  return shown(page, label)
+    .locator('body')
+    .evaluate(() => Reflect.set(globalThis, 'untouched', true))
+}
+
+function untouched(page: Page, label: string): Promise<boolean> {
+  return shown(page, label)
+    .locator('body')
+    .evaluate(() => Reflect.get(globalThis, 'untouched') === true)
 }
 
 function pending(page: Page): Promise<number> {

@@ -31,7 +31,15 @@ const html = `<!doctype html>
 <script type="module" src="/copilot-workspace.js"></script>
 `
 
+const forger = `<!doctype html>
+<title>A page that a frame could be led to</title>
+<script>
+  parent.postMessage({ type: 'copilot-gateway:refused', status: 401, requestId: 'forged-2', renew: true }, '*')
+</script>
+`
+
 export interface ElementStage extends OwnStage {
+  /** The page under its policy; `/lax` is the same without one, and `/forger` posts a refusal. */
   readonly url: URL
 }
 
@@ -51,7 +59,10 @@ export async function startElementStage(
       }
       const policy = `default-src 'none'; script-src 'self'; img-src data:; frame-src ${gateway}; require-trusted-types-for 'script'`
       const headers = { 'content-security-policy': policy, 'referrer-policy': 'no-referrer' }
-      return path === '/' ? { type: 'text/html; charset=utf-8', body: html, headers } : null
+      const type = 'text/html; charset=utf-8'
+      if (path === '/') return { type, body: html, headers }
+      if (path === '/lax') return { type, body: html }
+      return path === '/forger' ? { type, body: forger } : null
     },
   })
   t.teardown(() => site.close())
