@@ -46,11 +46,11 @@ export interface ElementStage extends OwnStage {
 /** A gateway that lets this page frame. */
 export async function startElementStage(
   t: Scope,
-  env: Readonly<Record<string, string>> = {},
+  hosts: Readonly<Record<'gateway' | 'contactCenter', string>> = names,
 ): Promise<ElementStage> {
   let gateway = ''
   const site = await startSite({
-    name: names.contactCenter,
+    name: hosts.contactCenter,
     port: 0,
     tls: certify(),
     answer(path) {
@@ -67,8 +67,9 @@ export async function startElementStage(
   })
   t.teardown(() => site.close())
   const stage = await startOwnStage(t, {
+    name: hosts.gateway,
     allowed: [],
-    env: { FRAME_ANCESTORS: site.url.origin, PUBLIC_PATHS: '/assets/*', ...env },
+    env: { FRAME_ANCESTORS: site.url.origin, PUBLIC_PATHS: '/assets/*' },
   })
   gateway = stage.gateway.origin
   return { ...stage, url: site.url }
