@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import { createSecureServer, type Http2SecureServer } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import type { SecureContextOptions, TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import { addressOf } from './client.ts'
@@ -62,6 +63,14 @@ export function createListener(
   return server
 }
 
+/** Where a listener listens, as an origin. */
+export function listeningAt(server: Server | Http2SecureServer, scheme: 'http' | 'https'): string {
+  const address: AddressInfo | string | null = server.address()
+  if (address === null || typeof address === 'string') return ''
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return `${scheme}://${host}:${address.port}`
+}
+
 /** Gives a listener the certificates and deadlines of other settings, for connections to come. */
 export function renewListener(server: Server | Http2SecureServer, { listener }: Config): void {
   const { tls, headersTimeout } = listener
@@ -76,7 +85,8 @@ export function renewListener(server: Server | Http2SecureServer, { listener }: 
 
 type Tls = NonNullable<Config['listener']['tls']>
 
-function secureContext({ cert, key, clientCa }: Tls): SecureContextOptions {
+/** What of TLS may change while a listener listens. */
+export function secureContext({ cert, key, clientCa }: Tls): SecureContextOptions {
   const ca = clientCa === null ? {} : { ca: clientCa }
   return { cert, key, ...ca, minVersion: 'TLSv1.2', ciphers }
 }

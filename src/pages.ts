@@ -44,6 +44,7 @@ const texts: Readonly<Record<number, readonly [title: string, text: string]>> = 
   400: ['This link is damaged', reopen],
   401: ['This link does not let you in', reopen],
   403: ['This conversation cannot be opened with this link', reopen],
+  404: ['This link leads nowhere any more', reopen],
   408: ['The connection was too slow', retry],
   413: ['This file is too large', '<p>Send a smaller file.</p>'],
   431: ['This link is too long', reopen],

@@ -65,7 +65,7 @@ function html(status: number, headers: Headers, body: string, framing: Framing):
 }
 
 /** Whether text/html is asked for by name (RFC 9110 §12.5.1). */
-function acceptsHtml(accept = ''): boolean {
+export function acceptsHtml(accept = ''): boolean {
   return accept.split(',').some((range) => {
     const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase())
     return type === 'text/html' && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))

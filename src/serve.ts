@@ -1,7 +1,4 @@
 import { X509Certificate } from 'node:crypto'
-import type { Server } from 'node:http'
-import type { Http2SecureServer } from 'node:http2'
-import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import { leadConnections } from './connections.ts'
 import type { Known } from './explain/explain.ts'
@@ -9,7 +6,7 @@ import { Channels } from './forward/channels.ts'
 import { OpenExchanges } from './forward/open.ts'
 import { createGateway, type Gateway, type Shared } from './gateway.ts'
 import { createPublishedKeySets, type Times } from './keys/published-keys.ts'
-import { createListener, renewListener } from './listener.ts'
+import { createListener, listeningAt, renewListener } from './listener.ts'
 import { createAudit } from './observe/audit.ts'
 import { createObservations, type Facts, type Observations } from './observe/observations.ts'
 import type { Tracing } from './observe/tracing.ts'
@@ -140,7 +137,7 @@ export async function serve(
     throw error
   }
   return {
-    addresses: [originOf(server, config.listener.tls ? 'https' : 'http')],
+    addresses: [listeningAt(server, config.listener.tls ? 'https' : 'http')],
     report: observations.report,
     reloaded: observations.reloaded,
     revoke: (revoked) => revoke(revoked),
@@ -246,11 +243,4 @@ function oneAtATime(): <T>(step: () => Promise<T>) => Promise<T> {
     last = done.catch(() => {})
     return done
   }
-}
-
-function originOf(server: Server | Http2SecureServer, scheme: string): string {
-  const address: AddressInfo | string | null = server.address()
-  if (address === null || typeof address === 'string') return ''
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
-  return `${scheme}://${host}:${address.port}`
 }

@@ -432,6 +432,7 @@ export async function createGateOf(
       tokens: { requireExp: false, maxAge: null, clockTolerance: 5000 },
       oneTimeTokens: false,
       enforcement: 'enforce',
+      linksClients: [],
       ...center,
     }),
   )

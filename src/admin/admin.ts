@@ -1,12 +1,12 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { addressOf } from '../client.ts'
 import type { Explanation } from '../explain/explain.ts'
 import type { NoLink } from '../explain/link.ts'
+import { listeningAt } from '../listener.ts'
 import type { Overview, Scope } from '../observe/overview.ts'
 import { createRefusals } from '../state/refusals.ts'
 import type { Revoked } from '../state/revocations.ts'
@@ -15,6 +15,7 @@ import { readDashboard } from './files.ts'
 import { type Access, createGuard, type Denied } from './guard.ts'
 import { Invalid, isMalformed, readParameters } from './parameters.ts'
 import { readRevocation } from './revocation.ts'
+import { makeRoom } from './room.ts'
 
 export interface AdminSettings {
   readonly host: string
@@ -165,7 +166,7 @@ export async function createAdmin(
 
   await app.listen({ host, port })
   return {
-    address: originOf(app.server),
+    address: listeningAt(app.server, 'http'),
     changeToken(changed) {
       token = changed
     },
@@ -199,33 +200,6 @@ export async function createAdmin(
   }
 }
 
-/**
- * Past so many connections the one goes that has asked nothing for longest, so that whoever holds them
- * keeps no probe out; the new one itself where all others are being answered.
- */
-function makeRoom(server: Server, connections: number): void {
-  const idle = new Set<Socket>()
-  let open = 0
-  server.on('connection', (socket: Socket) => {
-    open += 1
-    idle.add(socket)
-    socket.once('close', () => {
-      open -= 1
-      idle.delete(socket)
-    })
-    if (open <= connections) return
-    const [longest = socket] = idle
-    idle.delete(longest)
-    longest.destroy()
-  })
-  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    idle.delete(socket)
-    response.once('close', () => {
-      if (!socket.destroyed) idle.add(socket)
-    })
-  })
-}
-
 function accessTo({ method = '', url = '' }: IncomingMessage): Access {
   const [path = ''] = url.split('?', 1)
   if (method !== 'GET' && method !== 'HEAD') return 'change'
@@ -256,11 +230,4 @@ function problem(reply: FastifyReply, status: number, said?: Said): FastifyReply
 
 function problemOf(status: number, said?: Said): Readonly<Record<string, unknown>> {
   return { type: 'about:blank', title: STATUS_CODES[status] ?? '', status, ...said }
-}
-
-function originOf(server: Server): string {
-  const address = server.address()
-  if (address === null || typeof address === 'string') return ''
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
-  return `http://${host}:${address.port}`
 }

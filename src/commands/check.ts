@@ -28,7 +28,8 @@ export function check(yaml: string | null): 0 | 1 {
 
 /** The settings that mean more than their text says, or must not be shown. */
 function show(config: Config, several: boolean): Readonly<Record<string, string>> {
-  const [{ secrets = [], frameAncestors = [], urlTokens = null } = {}] = config.contactCenters
+  const [{ secrets = [], frameAncestors = [], urlTokens = null, linksClients = [] } = {}] =
+    config.contactCenters
   // No fingerprint: whoever sees one can try out guesses at a weak secret.
   const characters = (text: string | null): string =>
     text === null ? 'none' : `${text.length} characters`
@@ -43,10 +44,12 @@ function show(config: Config, several: boolean): Readonly<Record<string, string>
       ? {
           [settings.jwtSecret.name]: config.upstreamSecret === null ? ofEach : '',
           [settings.urlTokens.name]: ofEach,
+          [settings.linksClients.name]: ofEach,
         }
       : {
           [settings.jwtSecret.name]: lengths(secrets),
           [settings.urlTokens.name]: count(urlTokens),
+          [settings.linksClients.name]: idsOf(linksClients),
           [settings.frameAncestors.name]: frameAncestors.join(' ') || "'none'",
         }),
     ...(config.publicOrigins && { [settings.publicUrl.name]: config.publicOrigins.join(' ') }),
@@ -69,12 +72,17 @@ function describe(contactCenter: ContactCenter): string {
     `tolerance ${clockTolerance}ms`,
     `one-time ${contactCenter.oneTimeTokens}`,
     contactCenter.enforcement,
+    `links clients ${idsOf(contactCenter.linksClients)}`,
   ]
   return `${name.padEnd(24)}${parts.join('; ')}`
 }
 
 function count(urlTokens: readonly string[] | null): string {
   return urlTokens === null ? 'any' : String(urlTokens.length)
+}
+
+function idsOf(clients: ContactCenter['linksClients']): string {
+  return [...new Set(clients.map(({ id }) => id))].join(' ') || 'none'
 }
 
 function lengths(secrets: readonly Buffer[]): string {

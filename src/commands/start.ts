@@ -41,6 +41,14 @@ export async function start(yaml: string | null): Promise<number> {
     await fleet.close()
     return 1
   }
+  const { openLinks } = await import('../links/links.ts')
+  const links = await listening(config.links, 'LINKS_', () =>
+    openLinks(config, fleet.addresses[0] ?? '', log),
+  )
+  if (links === null && config.links !== null) {
+    await Promise.all([fleet.close(), steering?.close()])
+    return 1
+  }
   // From here on an error may hold a URL, token and all.
   output.guard()
   const { keepUpToDate } = await import('../operate/reload.ts')
@@ -51,18 +59,20 @@ export async function start(yaml: string | null): Promise<number> {
     (loaded) => {
       config = loaded.config
       steering?.reload(config)
+      links?.reload(config)
     },
     log,
   )
   const signal = firstSignal()
-  const addresses = [...fleet.addresses, ...(steering === null ? [] : [steering.address])]
+  const own = [steering, links].flatMap((one) => one?.address ?? [])
+  const addresses = [...fleet.addresses, ...own]
   log.info({ event: 'listening', addresses })
   await signal
   log.info({ event: 'draining' })
   steering?.drain()
   fleet.drain()
   await setTimeout(config.drainDelay)
-  await fleet.close()
+  await Promise.all([fleet.close(), links?.close()])
   await tracing?.close()
   await steering?.close()
   // Whatever still holds the event loop has had its time.
@@ -78,6 +88,9 @@ async function launch(read: Loaded, output: ProcessLog, tracing: Tracing | null)
   return serveAlone(read, output, tracing)
 }
 
+/** Of the settings of a listener. */
+type Prefix = '' | 'ADMIN_' | 'LINKS_'
+
 interface Address {
   readonly host: string
   readonly port: number
@@ -86,7 +99,7 @@ interface Address {
 /** Null, and a sentence on stderr, where the system refuses an address. */
 async function listening<T>(
   address: Address | null,
-  prefix: '' | 'ADMIN_',
+  prefix: Prefix,
   open: () => Promise<T>,
 ): Promise<T | null> {
   try {
@@ -103,7 +116,7 @@ async function listening<T>(
   }
 }
 
-function causes(prefix: string): Readonly<Record<string, string>> {
+function causes(prefix: Prefix): Readonly<Record<string, string>> {
   return {
     EADDRINUSE: 'something else listens there',
     EADDRNOTAVAIL: `${prefix}HOST is no address of this machine`,

@@ -8,7 +8,7 @@ import type { TokenPolicy } from '../access/token.ts'
 import { isLoopback } from '../forward/frame-ancestors.ts'
 import type { Rate } from '../state/refusals.ts'
 import { readContactCenters } from './contact-centers.ts'
-import { errorCode, type Surroundings } from './parsers.ts'
+import { errorCode, type LinksClient, type Surroundings } from './parsers.ts'
 import {
   createReader,
   type Environment,
@@ -75,6 +75,13 @@ export interface Config {
     readonly port: number
     readonly token: string | null
   } | null
+  /** The listener that makes links; null: none. */
+  readonly links: {
+    readonly host: string
+    readonly port: number
+    /** What short links begin with; null: taken from each request's Host. */
+    readonly origin: string | null
+  } | null
   /** What replicas share; null: nothing. */
   readonly redisUrl: string | null
   /** Processes on this machine. */
@@ -105,6 +112,8 @@ export interface ContactCenter {
   /** Whether a token opens one session only. */
   readonly oneTimeTokens: boolean
   readonly enforcement: Enforcement
+  /** Who may ask the links API for its links; of one id there may be several secrets. */
+  readonly linksClients: readonly LinksClient[]
 }
 
 export interface PublicKey {
@@ -158,6 +167,8 @@ function readAll(told: Told, surroundings: Surroundings): Read | Problems {
     port: read(settings.port),
     adminHost: read(settings.adminHost),
     adminPort: read(settings.adminPort),
+    linksHost: read(settings.linksHost),
+    linksPort: read(settings.linksPort),
     enforcement: read(settings.enforcement),
     sessionMaxAge: read(settings.sessionMaxAge),
     outliveToken: read(settings.sessionOutlivesToken),
@@ -175,7 +186,7 @@ function readAll(told: Told, surroundings: Surroundings): Read | Problems {
     workers: read(settings.workers),
     logLevel: read(settings.logLevel),
   }
-  const { page, host, port, adminHost, adminPort } = needed
+  const { page, host, port, adminHost, adminPort, linksHost, linksPort } = needed
   const contactCenters = readContactCenters(reader, list)
   const upstreamSecrets =
     list !== null && isSet(settings.jwtSecret) ? read(settings.jwtSecret) : null
@@ -186,6 +197,7 @@ function readAll(told: Told, surroundings: Surroundings): Read | Problems {
   const api = read(settings.copilotApiUrl)
   const apiToken = read(settings.copilotApiToken)
   const publicOrigins = read(settings.publicUrl)
+  const linksUrl = read(settings.linksUrl)
   const publicPaths = read(settings.publicPaths) ?? { exact: new Set(), prefixes: [] }
   const tls = readPair(reader, settings.tlsCert, settings.tlsKey)
   const clientCa = read(settings.tlsClientCa)
@@ -207,6 +219,27 @@ function readAll(told: Told, surroundings: Surroundings): Read | Problems {
     }
     if (!isSet(settings.adminToken) && !isLoopback(adminHost)) {
       refuse(settings.adminToken, 'is required, since ADMIN_HOST is not loopback')
+    }
+  }
+  if (host !== null && linksHost !== null && linksPort !== 'off' && linksPort !== null) {
+    for (const [name, otherHost, otherPort] of [
+      ['PORT', host, port],
+      ['ADMIN_PORT', adminHost, adminPort],
+    ] as const) {
+      if (linksPort !== otherPort || linksPort === 0 || otherHost === null) continue
+      if (!overlap(linksHost, otherHost)) continue
+      refuse(settings.linksPort, `is ${name} on the same host: each listener needs one of its own`)
+    }
+    if (!isLoopback(host) && publicOrigins === null) {
+      refuse(settings.publicUrl, 'is required, since LINKS_PORT is set and HOST is not loopback')
+    }
+    if (!contactCenters.some(({ linksClients }) => linksClients.length > 0)) {
+      warn(settings.linksClients, 'is not set: nobody may ask the links API')
+    }
+    const secure = isSet(settings.tlsCert) || linksUrl?.protocol === 'https:'
+    if (!isLoopback(linksHost) && !secure) {
+      const remedy = 'set TLS_CERT_FILE, or LINKS_URL (https)'
+      warn(settings.linksHost, `takes plain HTTP from the network: ${remedy}`)
     }
   }
   const isOneTime = contactCenters.some(({ oneTimeTokens }) => oneTimeTokens)
@@ -311,6 +344,10 @@ function readAll(told: Told, surroundings: Surroundings): Read | Problems {
       needed.adminPort === 'off'
         ? null
         : { host: needed.adminHost, port: needed.adminPort, token: adminToken },
+    links:
+      needed.linksPort === 'off'
+        ? null
+        : { host: needed.linksHost, port: needed.linksPort, origin: linksUrl?.origin ?? null },
     redisUrl,
     workers: workers ?? 1,
     drainDelay: needed.drainDelay,

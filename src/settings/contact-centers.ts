@@ -15,6 +15,7 @@ export const ownSettings = [
   settings.clockTolerance,
   settings.oneTimeTokens,
   settings.enforcement,
+  settings.linksClients,
 ] as const satisfies readonly Setting[]
 
 export const keysOfContactCenter = ['name', 'secrets', 'keys', ...ownSettings.map(yamlName)]
@@ -126,11 +127,14 @@ export function readContactCenters(reader: Reader, list: YamlNode | null): Conta
     const [secrets, urlTokens] = [reader.read(settings.jwtSecret), reader.read(settings.urlTokens)]
     if (urlTokens === null) reader.warn(settings.urlTokens, `is not set: ${unbound}`)
     if (top !== null) doubt(top, reader, reader)
+    const linksClients = reader.read(settings.linksClients) ?? []
     if (secrets === null || top === null) return []
-    return [{ name: 'default', secrets, publicKeys: [], jwksUrl: null, urlTokens, ...top }]
+    const one = { name: 'default', secrets, publicKeys: [], jwksUrl: null, urlTokens, linksClients }
+    return [{ ...one, ...top }]
   }
-  if (reader.isSet(settings.urlTokens)) {
-    reader.refuse(settings.urlTokens, 'is of no contact center: each has urlTokens of its own')
+  for (const setting of [settings.urlTokens, settings.linksClients]) {
+    const message = `is of no contact center: each has ${yamlName(setting)} of its own`
+    if (reader.isSet(setting)) reader.refuse(setting, message)
   }
   const entries = readEntries(reader, list)
   const placed = entries.flatMap((entry): Placed[] => {
@@ -138,9 +142,14 @@ export function readContactCenters(reader: Reader, list: YamlNode | null): Conta
     const signers = readSigners(reader, entry)
     const policy = readPolicy(own, { policy: top })
     const urlTokens = own.isSet(settings.urlTokens) ? own.read(settings.urlTokens) : null
+    const linksClients = own.read(settings.linksClients) ?? []
     if (policy !== null) doubt(policy, own, reader)
     if (signers === null || policy === null) return []
-    return [{ entry, contactCenter: { name: entry.name, ...signers, urlTokens, ...policy } }]
+    if (signers.secrets.length === 0 && linksClients.length > 0) {
+      own.refuse(settings.linksClients, 'needs secrets: who has the private keys signs its links')
+    }
+    const verified = { name: entry.name, ...signers, urlTokens, linksClients }
+    return [{ entry, contactCenter: { ...verified, ...policy } }]
   })
   const contactCenters = placed.map(({ contactCenter }) => contactCenter)
   const open = contactCenters.filter(({ urlTokens }) => urlTokens === null).length
@@ -247,6 +256,14 @@ function compare(reader: Reader, placed: readonly Placed[]): void {
     }
     if (new Set(publicKeys.map(({ kid }) => kid)).size < publicKeys.length) {
       reader.refuse(at('keys'), 'has a kid twice')
+    }
+
+    const clients = contactCenter.linksClients.map(({ id }) =>
+      otherOwner('client', id, contactCenter),
+    )
+    const employer = clients.find((other) => other !== null)
+    if (employer) {
+      reader.refuse(at('linksClients'), `has a client of ${quote(employer.name)}`)
     }
 
     // Those with URLTokens are told apart by them.

@@ -16,6 +16,13 @@ export interface Surroundings {
   readonly now: number
 }
 
+/** A system of the contact center's that may ask for links. */
+export interface LinksClient {
+  readonly id: string
+  /** SHA-256 of its secret. */
+  readonly hash: Buffer
+}
+
 /**
  * Turns a setting's text (trimmed) into its value, or says everything that is wrong
  * with it. Problems and warnings follow the setting's name in a sentence; none quotes a text that
@@ -209,6 +216,20 @@ export const adminToken: Parser<string> = (text) =>
   /^[!-~]{16,}$/.test(text)
     ? fine(text)
     : wrong('must be one word of printable ASCII, of 16 characters or more')
+
+/** Who may ask the links API. No problem quotes an entry: it could be a secret, where its hash belongs. */
+export const linksClients: Parser<readonly LinksClient[]> = (text) => {
+  const entries = [...new Set(text.split(/\s+/))]
+  const problems: string[] = []
+  const clients = entries.flatMap((entry, index): LinksClient[] => {
+    const [, id, hash] = /^([\w.~-]{1,64}):sha256:([\da-f]{64})$/i.exec(entry) ?? []
+    if (id !== undefined && hash !== undefined) return [{ id, hash: Buffer.from(hash, 'hex') }]
+    const form = 'must be id:sha256:hash, the hash of its secret in 64 hex digits'
+    problems.push(nth('entry', index, entries, form))
+    return []
+  })
+  return problems.length > 0 ? { problems } : fine(clients)
+}
 
 /** The address of a Redis server. It may hold a password, so that no problem quotes it. */
 export const redisUrl: Parser<string> = (text) => {

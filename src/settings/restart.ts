@@ -10,6 +10,8 @@ export function needsRestart(current: Config, next: Config): readonly Finding[] 
     [settings.tlsCert, current.listener.tls === null, next.listener.tls === null],
     [settings.adminHost, current.admin?.host, next.admin?.host],
     [settings.adminPort, current.admin?.port, next.admin?.port],
+    [settings.linksHost, current.links?.host, next.links?.host],
+    [settings.linksPort, current.links?.port, next.links?.port],
     [settings.redisUrl, current.redisUrl, next.redisUrl],
     [settings.workers, current.workers, next.workers],
   ] as const

@@ -8,6 +8,7 @@ import {
   duration,
   frameAncestors,
   host,
+  linksClients,
   longestTimer,
   oneOf,
   origin,
@@ -154,12 +155,41 @@ export const settings = {
     meaning:
       'Bearer token of the admin listener, 16 characters or more; required where ADMIN_HOST is not loopback.',
   },
+  linksHost: {
+    name: 'LINKS_HOST',
+    default: '127.0.0.1',
+    parse: host,
+    meaning: 'Address of the links API.',
+  },
+  linksPort: {
+    name: 'LINKS_PORT',
+    default: 'off',
+    form: 'port',
+    words: ['off'],
+    parse: orWord(port, 'off'),
+    meaning: 'Port of the links API; off for none.',
+  },
+  linksUrl: {
+    name: 'LINKS_URL',
+    absent: 'from Host',
+    parse: origin,
+    meaning: 'Origin of the links API as browsers see it, which short links begin with.',
+  },
+  linksClients: {
+    name: 'LINKS_CLIENTS',
+    absent: 'none',
+    form: 'list',
+    parse: linksClients,
+    meaning:
+      'Who may ask the links API, each as id:sha256:hash of a random secret, separated by white space.',
+  },
   tlsCert: {
     name: 'TLS_CERT_FILE',
     absent: 'none',
     form: 'path',
     parse: certificates,
-    meaning: 'PEM certificate of the gateway, its chain after it; makes the listener HTTPS.',
+    meaning:
+      'PEM certificate of the gateway, its chain after it; makes the listener, and the links API, HTTPS.',
   },
   tlsKey: {
     name: 'TLS_KEY_FILE',

@@ -18,6 +18,7 @@ const base = {
   COPILOT_API_TOKEN: 'an-api-token-of-the-backend',
   URL_TOKENS: 'f38791ae',
 }
+const links = { LINKS_PORT: '8081', LINKS_CLIENTS: `crm:sha256:${hex}` }
 const token = 'a-token-of-the-admin-listener'
 type Change = Readonly<Record<string, string | undefined>>
 
@@ -103,6 +104,7 @@ t.test('the defaults are those of the documentation', (t) => {
         tokens: { requireExp: true, maxAge: null, clockTolerance: 5000 },
         oneTimeTokens: false,
         enforcement: 'enforce',
+        linksClients: [],
       },
     ],
     enforcement: 'enforce',
@@ -133,6 +135,7 @@ t.test('the defaults are those of the documentation', (t) => {
     identityHeaders: false,
     rateLimit: { count: 30, window: 60_000 },
     admin: { host: '127.0.0.1', port: 9090, token: null },
+    links: null,
     redisUrl: null,
     workers: 1,
     drainDelay: 0,
@@ -263,6 +266,23 @@ t.test('a text becomes a value', (t) => {
       { ADMIN_PORT: '0', ADMIN_HOST: '0.0.0.0', ADMIN_TOKEN: token },
       (c) => c.admin,
       { host: '0.0.0.0', port: 0, token },
+    ],
+    [links, (c) => c.links, { host: '127.0.0.1', port: 8081, origin: null }],
+    [{ ...links, LINKS_PORT: 'off' }, (c) => c.links, null],
+    [
+      { ...links, LINKS_HOST: '::1', LINKS_URL: 'https://Links.example:443/' },
+      (c) => c.links,
+      { host: '::1', port: 8081, origin: 'https://links.example' },
+    ],
+    [
+      {
+        LINKS_CLIENTS: `crm:sha256:${hex}\n${links.LINKS_CLIENTS} pbx.1:SHA256:${hex.toUpperCase()}`,
+      },
+      (c) => only(c).linksClients.map(({ id, hash }) => [id, hash.toString('hex')]),
+      [
+        ['crm', hex],
+        ['pbx.1', hex],
+      ],
     ],
     [{ ONE_TIME_TOKENS: 'true' }, (c) => only(c).oneTimeTokens, true],
     [{ ENFORCEMENT: 'report' }, (c) => [c.enforcement, only(c).enforcement], ['report', 'report']],
@@ -525,6 +545,33 @@ t.test('what is wrong is said, and what would be right', (t) => {
     ),
     [{ ADMIN_PORT: '8080', ADMIN_HOST: '127.0.0.2' }],
     [{ ADMIN_PORT: '0', PORT: '0' }],
+    ...[`crm:${hex}`, 'crm', `crm:sha256:${hex}0`, `c m:sha256:${hex}`, `:sha256:${hex}`].map(
+      (entry) => {
+        const entries = entry.split(' ').length
+        const which = entries === 1 ? '' : '(entry 1 of 2) '
+        const form = 'must be id:sha256:hash, the hash of its secret in 64 hex digits'
+        const problems = [`LINKS_CLIENTS ${which}${form}`]
+        return [{ LINKS_CLIENTS: entry }, ...problems] as const
+      },
+    ),
+    [{ ...links, LINKS_PORT: 'on' }, `LINKS_PORT ${port}, or off`],
+    [{ ...links, LINKS_URL: 'https://links.example/api' }, `LINKS_URL ${origin}`],
+    [
+      { ...links, LINKS_PORT: '8080' },
+      'LINKS_PORT is PORT on the same host: each listener needs one of its own',
+    ],
+    [
+      { ...links, LINKS_PORT: '9090' },
+      'LINKS_PORT is ADMIN_PORT on the same host: each listener needs one of its own',
+    ],
+    [{ ...links, LINKS_PORT: '9090', ADMIN_PORT: 'off' }],
+    [{ ...links, LINKS_PORT: '8080', LINKS_HOST: '127.0.0.2' }],
+    [{ ...links, LINKS_PORT: '0', PORT: '0' }],
+    [
+      { ...links, HOST: '0.0.0.0', ...tls },
+      'PUBLIC_URL is required, since LINKS_PORT is set and HOST is not loopback',
+    ],
+    [{ ...links, HOST: '0.0.0.0', PUBLIC_URL: 'https://gateway.example' }],
     [{ ADMIN_HOST: '0.0.0.0' }, 'ADMIN_TOKEN is required, since ADMIN_HOST is not loopback'],
     [{ ADMIN_HOST: '0.0.0.0', ADMIN_PORT: 'off' }],
     ...['fifteen-letters', 'two words of a sentence', 'tökenökenökenöken'].map(
@@ -732,6 +779,13 @@ t.test('what is doubtful is warned of', (t) => {
     [{ SESSION_MAX_AGE: '29m', SESSION_OUTLIVES_TOKEN: 'true' }, short],
     [{ SESSION_MAX_AGE: '30m' }],
     [{ HOST: '0.0.0.0' }, network],
+    [{ LINKS_PORT: '8081' }, 'LINKS_CLIENTS is not set: nobody may ask the links API'],
+    [
+      { ...links, LINKS_HOST: '0.0.0.0' },
+      'LINKS_HOST takes plain HTTP from the network: set TLS_CERT_FILE, or LINKS_URL (https)',
+    ],
+    [{ ...links, LINKS_HOST: '0.0.0.0', LINKS_URL: 'https://links.example' }],
+    [{ ...links, LINKS_HOST: '0.0.0.0', ...tls }],
     [{ HOST: '::', PUBLIC_URL: 'http://gateway.example' }, publicHttp, network],
     [{ PUBLIC_URL: 'https://gateway.example http://gateway.example' }, publicHttp],
     [{ PUBLIC_URL: 'http://localhost:8080 http://[::1]:8080' }],

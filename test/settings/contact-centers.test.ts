@@ -30,6 +30,7 @@ contactCenters:
     clockTolerance: 0
     oneTimeTokens: true
     enforcement: report
+    linksClients: crm:sha256:${secrets[2]}
   - name: south
     secrets: [{env: SOUTH}]
 `
@@ -45,6 +46,7 @@ contactCenters:
       tokens: { requireExp: false, maxAge: 900_000, clockTolerance: 0 },
       oneTimeTokens: true,
       enforcement: 'report',
+      linksClients: [{ id: 'crm', hash: c }],
     },
     {
       name: 'south',
@@ -56,6 +58,7 @@ contactCenters:
       tokens: { requireExp: true, maxAge: 3_600_000, clockTolerance: 1000 },
       oneTimeTokens: false,
       enforcement: 'enforce',
+      linksClients: [],
     },
   ])
   const lines = `SOUTH=utf8:${secrets[1]}`
@@ -98,6 +101,7 @@ t.test('public keys are read instead of secrets', (t) => {
 t.test('what leaves open who signed a token is refused, and what is incomplete', (t) => {
   const label = (most: number): string =>
     `must be 1 to ${most} characters, none of them a control character`
+  const client = `crm:sha256:${secrets[2]}`
   const reference = 'must be {file: path} or {env: NAME}: no secret stands in this file'
   const untold = 'which of them a token is of could not be told: give each its own, or urlTokens'
   const short = 'has 7 bytes, but HS256 needs 32: take hex: and what openssl rand -hex 32 prints'
@@ -165,6 +169,14 @@ t.test('what leaves open who signed a token is refused, and what is incomplete',
     [
       [north, 'name: x, secrets: [{file: b}], urlTokens: [x1, n2]'],
       '3:37 contactCenters[1].urlTokens has a URLToken of "north"',
+    ],
+    [
+      [`${north}, linksClients: [${client}]`, `${south}, linksClients: [${client}]`],
+      '3:58 contactCenters[1].linksClients has a client of "north"',
+    ],
+    [
+      [`name: x, keys: [{file: rsa.pem}], urlTokens: a, linksClients: ${client}`],
+      '2:54 contactCenters[0].linksClients needs secrets: who has the private keys signs its links',
     ],
     [
       ['name: x, secrets: [{file: ab}]', 'name: y, secrets: [{file: b}]'],

@@ -1,0 +1,68 @@
+import type { CopilotLinkError, LinkErrorCode } from '../../packages/copilot-link/src/link.ts'
+import { parseUui } from '../../packages/copilot-link/src/uui.ts'
+import { parseLink } from '../../packages/copilot-link/src/uui-link.ts'
+import { duration } from '../settings/parsers.ts'
+import type { Fault } from './faults.ts'
+import { type LinkBody, linkLasts, longest } from './schemas.ts'
+
+/** What a link is to open, and for how long, in ms. */
+export interface Asked {
+  readonly userId: string
+  readonly sessionId: string
+  readonly urlToken: string
+  readonly expiresIn: number
+}
+
+/** Reads what a body that its schema accepts names. */
+export function readAsked(body: LinkBody): Asked | Fault {
+  const expiresIn = readDuration('expiresIn', body.expiresIn ?? linkLasts)
+  if (typeof expiresIn !== 'number') return expiresIn
+  const found = readIds(body)
+  return 'problem' in found ? found : { ...found, expiresIn }
+}
+
+/** In ms. */
+export function readDuration(field: string, text: string): number | Fault {
+  const read = duration(1000, longest)(text)
+  return 'value' in read ? read.value : { field, problem: read.problems.join('; ') }
+}
+
+/** The field that a link could not be made for. */
+export function faultOf(error: CopilotLinkError): Fault {
+  return { field: fields[error.code] ?? '', problem: error.message }
+}
+
+const fields: Partial<Readonly<Record<LinkErrorCode, string>>> = {
+  'user-id-invalid': 'userId',
+  'session-id-invalid': 'sessionId',
+  'url-token-invalid': 'urlToken',
+}
+
+function readIds({ url, uui, ...given }: LinkBody): Omit<Asked, 'expiresIn'> | Fault {
+  if (url !== undefined) return ofLink('url', parseLink(url))
+  if (uui === undefined) {
+    const { userId = '', sessionId = '', urlToken = '' } = given
+    return { userId, sessionId, urlToken }
+  }
+  const found = parseUui(uui)
+  const { urlToken } = given
+  if (found.kind === 'ids') {
+    const { userId, sessionId } = found
+    if (urlToken !== undefined) return { userId, sessionId, urlToken }
+    return { field: 'urlToken', problem: 'is missing, and the value names none' }
+  }
+  const ids = ofLink('uui', found)
+  if ('problem' in ids || urlToken === undefined || urlToken === ids.urlToken) return ids
+  return { field: 'urlToken', problem: 'is not the one that the value names' }
+}
+
+function ofLink(
+  field: 'url' | 'uui',
+  found: Exclude<ReturnType<typeof parseUui>, { kind: 'ids' }> | ReturnType<typeof parseLink>,
+): Omit<Asked, 'expiresIn'> | Fault {
+  if (found.kind === 'problem') return { field, problem: found.message }
+  if (found.kind === 'short-link') return { field, problem: 'is a short link already' }
+  if (found.signed) return { field, problem: 'has an auth already: give the plain link' }
+  const { userId, sessionId, urlToken } = found
+  return { userId, sessionId, urlToken }
+}

@@ -1,0 +1,50 @@
+import type { FastifySchemaValidationError } from 'fastify/types/schema.js'
+import { errorCode } from '../settings/parsers.ts'
+import { alternativeOf } from './schemas.ts'
+
+/** What is wrong with a field of a request. */
+export interface Fault {
+  /** Dotted where it lies within another; empty: the body as a whole. */
+  readonly field: string
+  readonly problem: string
+}
+
+/** What an error that came up on the way to a handler, or in one, means for the client. */
+export function readError(
+  error: unknown,
+  body: unknown,
+): { readonly status: number; readonly faults: readonly Fault[] } {
+  if (!(error instanceof Error)) return { status: 500, faults: [] }
+  if ('validation' in error && Array.isArray(error.validation)) {
+    return { status: 400, faults: faultsOf(error.validation, alternativeOf(body)) }
+  }
+  const status = Number(Reflect.get(error, 'statusCode') ?? 500)
+  const code = errorCode(error)
+  const isBody = status === 400 && (code === null || code.startsWith('FST_ERR_CTP'))
+  return { status, faults: isBody ? [{ field: '', problem: 'is not JSON' }] : [] }
+}
+
+/** Of alternatives it is the one that the body seems to mean that counts. */
+function faultsOf(errors: readonly FastifySchemaValidationError[], alternative: number): Fault[] {
+  const unmeant = (path: string): boolean =>
+    path.startsWith('#/oneOf') && !path.startsWith(`#/oneOf/${alternative}/`)
+  return errors.flatMap(({ schemaPath, instancePath, keyword, params, message }): Fault[] => {
+    if (unmeant(schemaPath)) return []
+    const path = instancePath.slice(1).replaceAll('/', '.')
+    const inner = (name: unknown): string => (path === '' ? '' : `${path}.`) + String(name)
+    switch (keyword) {
+      case 'required':
+        return [{ field: inner(params['missingProperty']), problem: 'is missing' }]
+      case 'additionalProperties':
+        return [{ field: inner(params['additionalProperty']), problem: 'is not known here' }]
+      case 'minLength':
+        return [{ field: path, problem: 'is empty' }]
+      case 'maxLength':
+        return [{ field: path, problem: `has more than ${params['limit']} characters` }]
+      case 'pattern':
+        return [{ field: path, problem: 'must be a number and ms, s, m, h or d, such as 8h' }]
+      default:
+        return [{ field: path, problem: message ?? 'is wrong' }]
+    }
+  })
+}

@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto'
+import type { Asked } from './asked.ts'
+import type { Client } from './clients.ts'
+import type { Known } from './known.ts'
+import { keyOf, seal, unseal } from './sealing.ts'
+import { namesOf, type Signed } from './signing.ts'
+import type { Store } from './store.ts'
+
+/** Links that are signed when they are asked for. */
+export interface Keeping {
+  /** Resolves to the 22 characters of a short link, or to null where there is no room for it. */
+  readonly shorten: (
+    client: Client,
+    asked: Asked,
+    uses: number,
+    lasts: number,
+  ) => Promise<string | null>
+  /** Keeps a conversation's link; false where there is no room for it. */
+  readonly keep: (
+    client: Client,
+    conversationId: string,
+    asked: Asked,
+    lasts: number,
+  ) => Promise<boolean>
+  /** Uses a short link; null where it leads nowhere, or no more. */
+  readonly open: (known: Known, id: string) => Promise<Found | null | 'unreachable'>
+  readonly lookUp: (
+    known: Known,
+    client: Client,
+    conversationId: string,
+  ) => Promise<Found | null | 'unreachable'>
+}
+
+export interface Found {
+  readonly signed: Signed
+  readonly contactCenter: string
+  /** Who had it kept. */
+  readonly client: string
+  readonly userId: string
+  readonly sessionId: string
+}
+
+/**
+ * Keeps what links are made of, not links: nothing in the store lets anybody in, a link's time runs from
+ * when it is signed, and it is signed by what the settings say then.
+ */
+export function createKeeping(store: Store): Keeping {
+  async function put(
+    name: Buffer,
+    { id, contactCenter }: Client,
+    asked: Asked,
+    uses: number | null,
+    lasts: number,
+  ): Promise<boolean> {
+    const text = seal(name, { ...asked, client: id, contactCenter: contactCenter.name })
+    const entry = { text, contactCenter: contactCenter.name, uses, lasts }
+    return (await store.keep(keyOf(name), entry)) === 'kept'
+  }
+
+  async function take(known: Known, name: Buffer): Promise<Found | null | 'unreachable'> {
+    const text = await store.take(keyOf(name))
+    if (text === 'unreachable') return text
+    const kept = text === null ? null : unseal(name, text)
+    if (kept === null) return null
+    const contactCenter = known.contactCenters.get(kept.contactCenter)
+    // What a client that is gone has left opens nothing.
+    if (!contactCenter?.linksClients.some(({ id }) => id === kept.client)) return null
+    const signed = known.sign(contactCenter, kept, Date.now())
+    return 'problem' in signed ? null : { ...kept, signed }
+  }
+
+  return {
+    async shorten(client, asked, uses, lasts) {
+      const name = randomBytes(16)
+      return (await put(name, client, asked, uses, lasts)) ? name.toString('base64url') : null
+    },
+    async keep(client, conversationId, asked, lasts) {
+      const [name] = namesOf(client.contactCenter, conversationId)
+      return name !== undefined && put(name, client, asked, null, lasts)
+    },
+    async open(known, id) {
+      const name = Buffer.from(id, 'base64url')
+      const isId = name.length === 16 && name.toString('base64url') === id
+      return isId ? take(known, name) : null
+    },
+    async lookUp(known, { contactCenter }, conversationId) {
+      for (const name of namesOf(contactCenter, conversationId)) {
+        const found = await take(known, name)
+        if (found !== null) return found
+      }
+      return null
+    },
+  }
+}

@@ -1,0 +1,142 @@
+import { createServer, type Server } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import swagger from '@fastify/swagger'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import { isAuthority } from '../access/target.ts'
+import { makeRoom } from '../admin/room.ts'
+import { listeningAt, renewListener, secureContext } from '../listener.ts'
+import type { Config } from '../settings/config.ts'
+import type { Counts } from '../state/refusals.ts'
+import { readError } from './faults.ts'
+import { createKeeping } from './keeping.ts'
+import { know } from './known.ts'
+import { addReference, described } from './reference.ts'
+import { refuse } from './refusing.ts'
+import { addRoutes } from './routes.ts'
+import { createStore } from './store.ts'
+import { beginVisit, visitOf } from './visit.ts'
+
+export interface Links {
+  /** Where it listens, as an origin. */
+  readonly address: string
+  /** Goes on with other settings: what is kept stays, as far as these allow it. */
+  readonly reload: (config: Config) => void
+  /** Answers what is on its way, for DRAIN_TIMEOUT at the most, and is done. */
+  readonly close: () => Promise<void>
+}
+
+const most = { connections: 1000, body: 16 * 1024, parameter: 4096 }
+
+/**
+ * Opens the links API; null where the settings want none. `gateway` is where the public listener
+ * listens, for links without a PUBLIC_URL. Rejects where the address can't be had.
+ */
+export async function openLinks(
+  initial: Config,
+  gateway: string,
+  log: Logger,
+): Promise<Links | null> {
+  const { links, listener, redisUrl } = initial
+  if (links === null) return null
+  const counts: Counts = new Map()
+  let known = know(initial, gateway, counts)
+  const app = createApp(listener.tls)
+  app.decorateRequest('visit', null)
+  app.addHook('onRequest', async (request, reply) => begin(request, reply))
+  app.addHook('onResponse', async (request, reply) => conclude(request, reply))
+  app.setNotFoundHandler((request, reply) => refuse(request, reply, 404))
+  app.setErrorHandler((error, request, reply) => {
+    const { status, faults } = readError(error, request.body)
+    if (status >= 500) log.error({ event: 'internal-error', err: error })
+    return refuse(request, reply, status, faults)
+  })
+  const store = await createStore(redisUrl, log)
+  try {
+    await app.register(swagger, described)
+    // In a scope of its own, so that the document hears of each route.
+    await app.register(async (api) => addRoutes(api, createKeeping(store)))
+    await app.register(async (api) => addReference(api))
+    await app.listen({ host: links.host, port: links.port })
+  } catch (error) {
+    await app.close()
+    await store.close()
+    throw error
+  }
+  return {
+    address: listeningAt(app.server, listener.tls === null ? 'http' : 'https'),
+    reload(config) {
+      known = know(config, gateway, counts)
+      renewListener(app.server, config)
+    },
+    async close() {
+      const late = setTimeout(() => app.server.closeAllConnections(), known.drainTimeout)
+      await app.close()
+      clearTimeout(late)
+      await store.close()
+    },
+  }
+
+  function begin(request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
+    const { requestId } = beginVisit(request, known)
+    reply.headers({
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'no-store',
+      'x-request-id': requestId,
+      ...(known.secure && { 'strict-transport-security': 'max-age=31536000' }),
+    })
+    const { headers, rawHeaders } = request.raw
+    const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host')
+    if (hosts.length === 1 && isAuthority(headers.host ?? '')) return undefined
+    return refuse(request, reply, 400, [{ field: 'Host', problem: 'must be there once' }])
+  }
+
+  function conclude(request: FastifyRequest, reply: FastifyReply): void {
+    const { told, requestId, ip } = visitOf(request)
+    const durationMs = Math.round(reply.elapsedTime)
+    log.info({ event: 'link', ...told, status: reply.statusCode, requestId, ip, durationMs })
+  }
+
+  function createApp(tls: Config['listener']['tls']): FastifyInstance {
+    const options = {
+      headersTimeout: 10_000,
+      requestTimeout: 10_000,
+      keepAliveTimeout: 75_000,
+      connectionsCheckingInterval: 1000,
+      maxHeaderSize: 32 * 1024,
+      requireHostHeader: false,
+    }
+    const app = fastify({
+      logger: false,
+      bodyLimit: most.body,
+      routerOptions: { maxParamLength: most.parameter },
+      // Nothing is made to fit, and every field that is wrong is named.
+      ajv: {
+        customOptions: {
+          removeAdditional: false,
+          coerceTypes: false,
+          useDefaults: false,
+          allErrors: true,
+          allowUnionTypes: true,
+        },
+      },
+      serverFactory(handler): Server {
+        if (tls === null) return createServer(options, handler)
+        // Clients have secrets, and where short links lead browsers show their certificates.
+        const context = secureContext({ ...tls, clientCa: null })
+        return createSecureServer({ ...options, ...context }, handler)
+      },
+      // A target that the router can't read meets no hook.
+      frameworkErrors(_, request, reply) {
+        const fault = { field: 'path', problem: 'is not percent-encoded as it should be' }
+        if (begin(request, reply) === undefined) refuse(request, reply, 400, [fault])
+        conclude(request, reply)
+      },
+    })
+    app.removeContentTypeParser('text/plain')
+    makeRoom(app.server, most.connections)
+    return app
+  }
+}

@@ -1,0 +1,157 @@
+// Whatever a contact center names a link by, the gateway lets in what the links API makes of it.
+import t from 'tap'
+import { formatUui } from '../../packages/copilot-link/src/uui.ts'
+import { ask, contactCenters, ids, startGateway, startUpstream } from '../stage.ts'
+import { basic, byIds, call, client, led, otherSecret, plainLink, startLinks } from './stage.ts'
+
+const inCenters = contactCenters(
+  { name: 'Hamburg', urlTokens: [ids.URLToken], linksClients: [] },
+  {
+    name: 'Köln',
+    secrets: [
+      Buffer.from('the-newest-secret-of-köln-is-here'),
+      Buffer.from('an-older-one-of-köln-is-there-too'),
+    ],
+  },
+)
+const path = '/links/by-conversation/5f0c-77'
+
+t.test('by ids, by a plain link, by a User-to-User value', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, upstream.origin)
+  const { origin } = await startLinks(t, gateway.origin)
+  const siprec = `X-User-ID: ${ids.userId}\r\nX-Session-ID: ${ids.sessionId}`
+  for (const [name, body] of Object.entries({
+    ids: byIds,
+    'a plain link': { url: plainLink },
+    'a plain link with more in it': { url: `${plainLink}&lang=de#top` },
+    'a value in hex': { uui: formatUui(plainLink) },
+    'a value in hex, with pd': { uui: formatUui(plainLink, 'hex-pd') },
+    'a quoted value': { uui: formatUui(plainLink, 'quoted') },
+    'a header': { uui: `User-to-User: ${formatUui(plainLink, 'percent')}` },
+    'a value that says the same': { uui: formatUui(plainLink), urlToken: ids.URLToken },
+    SIPREC: { uui: siprec, urlToken: ids.URLToken },
+    'a short time': { ...byIds, expiresIn: '1s' },
+  })) {
+    const { status, headers, body: text } = await call(origin, '/links', body)
+    t.equal(status, 200, `${name}: ${text}`)
+    t.equal(headers['content-type'], 'application/json; charset=utf-8')
+    t.equal(headers['cache-control'], 'no-store')
+    const { url, ...more } = JSON.parse(text)
+    t.same(Object.keys(more), ['expiresAt'], name)
+    const seen = upstream.seen.length
+    t.equal(led(url).origin, gateway.origin, name)
+    t.equal((await ask(gateway.origin, led(url).target)).status, 200, name)
+    t.match(upstream.seen[seen]?.url, `userId=${ids.userId}&sessionId=${ids.sessionId}`)
+  }
+})
+
+t.test('ids of any text, as they are', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, upstream.origin)
+  const { origin } = await startLinks(t, gateway.origin)
+  for (const text of ['a b+c', 'ä&ö=ü#?', '"\\', '日本', '😀', 'x%41', 'n'.repeat(512)]) {
+    const { body } = await call(origin, '/links', { ...byIds, userId: text, sessionId: text })
+    const { target } = led(JSON.parse(body).url)
+    t.equal((await ask(gateway.origin, target)).status, 200, text)
+    const query = new URL(target, gateway.origin).searchParams
+    t.same([query.get('userId'), query.get('sessionId')], [text, text])
+  }
+})
+
+t.test('of several contact centers each signs by its own newest secret', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, upstream.origin, {}, { configure: inCenters })
+  const links = await startLinks(t, gateway.origin, {}, (config) => {
+    const [of] = config.contactCenters
+    const centers = inCenters(config).contactCenters
+    return {
+      ...config,
+      contactCenters: centers.map((one) => {
+        const id = one.name === 'Köln' ? 'pbx' : 'crm'
+        return { ...one, linksClients: (of?.linksClients ?? []).filter((own) => own.id === id) }
+      }),
+    }
+  })
+  links.reload({ LINKS_CLIENTS: `${client()} ${client('pbx', otherSecret)}` })
+  for (const [name, headers, body, contactCenter] of [
+    ['of its URLToken', basic(), byIds, 'Hamburg'],
+    ['without a list', basic('pbx', otherSecret), { ...byIds, urlToken: '9c2b17aa' }, 'Köln'],
+  ] as const) {
+    const answer = await call(links.origin, '/links', body, { headers })
+    t.equal(answer.status, 200, `${name}: ${answer.body}`)
+    const { status } = await ask(gateway.origin, led(JSON.parse(answer.body).url).target)
+    t.equal(status, 200, name)
+    t.match((await gateway.audited(1)).at(-1), { contactCenter }, name)
+  }
+})
+
+t.test(
+  'how long a link opens the workspace is what was asked, and no longer than it may',
+  async (t) => {
+    const { origin, reload } = await startLinks(t, 'https://gateway.example')
+    for (const [asked, maxAge, lasts] of [
+      [undefined, '', 8 * 3600],
+      ['90s', '', 90],
+      ['1.5h', '', 5400],
+      ['7d', '', 7 * 86_400],
+      ['8h', '15m', 900],
+      ['1m', '15m', 60],
+    ] as const) {
+      reload({ TOKEN_MAX_AGE: maxAge })
+      const before = Math.floor(Date.now() / 1000)
+      const { body } = await call(origin, '/links', { ...byIds, expiresIn: asked })
+      const after = Math.floor(Date.now() / 1000)
+      const { url, expiresAt } = JSON.parse(body)
+      const [, claims = ''] = new URL(url).searchParams.get('auth')?.split('.') ?? []
+      const { iat, exp } = JSON.parse(Buffer.from(claims, 'base64url').toString())
+      t.ok(iat >= before && iat <= after, 'signed now')
+      t.equal(exp - iat, lasts, `${asked}, ${maxAge}`)
+      t.equal(expiresAt, new Date(exp * 1000).toISOString())
+    }
+  },
+)
+
+t.test('links lead to PUBLIC_URL', async (t) => {
+  const { origin, reload } = await startLinks(t, 'http://127.0.0.1:1')
+  const leads = async (): Promise<string> =>
+    led(JSON.parse((await call(origin, '/links', byIds)).body).url).origin
+  t.equal(await leads(), 'http://127.0.0.1:1', 'or to the listener')
+  reload({ PUBLIC_URL: 'https://gateway.example https://other.example' })
+  t.equal(await leads(), 'https://gateway.example', 'the first, after a reload too')
+})
+
+t.test('a conversation’s link is found by the contact center’s own id', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, upstream.origin)
+  const { origin, reload } = await startLinks(t, gateway.origin)
+  const look = () => call(origin, path, undefined)
+  t.equal((await look()).status, 404, 'none is there')
+  const before = Date.now()
+  const kept = await call(origin, path, { url: plainLink, expiresIn: '1h' }, { method: 'PUT' })
+  t.equal(kept.status, 200, kept.body)
+  const { expiresAt } = JSON.parse(kept.body)
+  t.ok(Date.parse(expiresAt) - before >= 12 * 3_600_000)
+  for (let i = 0; i < 3; i += 1) {
+    const { status, body } = await look()
+    t.equal(status, 200, 'as often as it is asked')
+    t.equal((await ask(gateway.origin, led(JSON.parse(body).url).target)).status, 200)
+  }
+  await call(origin, path, { ...byIds, userId: 'agent-8', keepFor: '2m' }, { method: 'PUT' })
+  t.match((await look()).body, 'userId=agent-8', 'what was said last')
+  reload()
+  t.match((await look()).body, 'userId=agent-8', 'after a reload too')
+  reload({
+    JWT_SECRET: 'a-newer-shared-secret-of-256-bits-as-text a-shared-secret-of-256-bits-as-text',
+  })
+  t.match((await look()).body, 'userId=agent-8', 'and beside a newer secret')
+  reload({ JWT_SECRET: 'a-newer-shared-secret-of-256-bits-as-text' })
+  t.equal((await look()).status, 404, 'until its secret is retired')
+
+  for (const id of ['a/b', 'ä ö', '%', '..', 'x'.repeat(256), '日'.repeat(256)]) {
+    const target = `/links/by-conversation/${encodeURIComponent(id)}`
+    const put = await call(origin, target, byIds, { method: 'PUT' })
+    t.equal(put.status, 200, `${id}: ${put.body}`)
+    t.equal((await call(origin, target, undefined)).status, 200, id)
+  }
+})

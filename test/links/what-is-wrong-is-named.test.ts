@@ -1,0 +1,151 @@
+// Bad input is answered with each field that is wrong, and does nothing.
+import t from 'tap'
+import { formatUui } from '../../packages/copilot-link/src/uui.ts'
+import { exchange, ids, jwt } from '../stage.ts'
+import { basic, byIds, call, plainLink, startLinks } from './stage.ts'
+
+const gateway = 'https://gateway.example'
+const unit = 'must be a number and ms, s, m, h or d, such as 8h'
+const { userId, sessionId } = byIds
+
+t.test('each field that is wrong is named', async (t) => {
+  const { origin } = await startLinks(t, gateway)
+  const rows: readonly (readonly [string, unknown, ...(readonly [string, string | RegExp])[]])[] = [
+    [
+      'nothing',
+      {},
+      ['userId', 'is missing'],
+      ['sessionId', 'is missing'],
+      ['urlToken', 'is missing'],
+    ],
+    ['no URLToken', { userId, sessionId }, ['urlToken', 'is missing']],
+    ['an empty id', { ...byIds, userId: '' }, ['userId', 'is empty']],
+    ['a number', { ...byIds, sessionId: 5 }, ['sessionId', 'must be string']],
+    ['null', { ...byIds, urlToken: null }, ['urlToken', 'must be string']],
+    [
+      'a long id',
+      { ...byIds, userId: 'n'.repeat(513) },
+      ['userId', 'has more than 512 characters'],
+    ],
+    ['half a character', { ...byIds, userId: '\ud83d' }, ['userId', /half a character/]],
+    ['a field in other capitals', { ...byIds, URLToken: 'x' }, ['URLToken', 'is not known here']],
+    ['a field of the other route', { ...byIds, keepFor: '1h' }, ['keepFor', 'is not known here']],
+    ['no unit', { ...byIds, expiresIn: '90' }, ['expiresIn', unit]],
+    ['seconds', { ...byIds, expiresIn: 3600 }, ['expiresIn', 'must be string']],
+    ['too short', { ...byIds, expiresIn: '999ms' }, ['expiresIn', 'must be 1000ms or more']],
+    ['too long', { ...byIds, expiresIn: '8d' }, ['expiresIn', 'must be 7d or less']],
+    ['ids beside a link', { url: plainLink, userId }, ['userId', 'is not known here']],
+    ['a link beside a value', { url: plainLink, uui: plainLink }, ['uui', 'is not known here']],
+    ['no link', { url: 'agent-7' }, ['url', /no http or https URL/]],
+    ['half a link', { url: 'https://a.example/?userId=7' }, ['url', /no sessionId, URLToken/]],
+    ['an id twice', { url: `${plainLink}&userId=8` }, ['url', /^userId is there twice/]],
+    ['a signed link', { url: `${plainLink}&auth=${jwt()}` }, ['url', /auth already/]],
+    [
+      'a short link',
+      { url: `https://a.example/o/${'A'.repeat(22)}` },
+      ['url', /short link already/],
+    ],
+    ['no value', { uui: 'hello' }, ['uui', /no http or https URL/]],
+    ['a value cut off', { uui: formatUui(plainLink).slice(0, 60) }, ['uui', /no .*cut off/]],
+    [
+      'SIPREC without a URLToken',
+      { uui: `X-User-ID: 7\nX-Session-ID: ${ids.sessionId}` },
+      ['urlToken', 'is missing, and the value names none'],
+    ],
+    [
+      'a value of another URLToken',
+      { uui: plainLink, urlToken: '9c2b17aa' },
+      ['urlToken', 'is not the one that the value names'],
+    ],
+    ['a text for short', { ...byIds, short: 'yes' }, ['short', 'must be boolean,object']],
+    ['no use', { ...byIds, short: { uses: 0 } }, ['short.uses', 'must be >= 1']],
+    ['too many', { ...byIds, short: { uses: 101 } }, ['short.uses', 'must be <= 100']],
+    ['half a use', { ...byIds, short: { uses: 1.5 } }, ['short.uses', 'must be integer']],
+    ['a strange one', { ...byIds, short: { use: 1 } }, ['short.use', 'is not known here']],
+    [
+      'short for long',
+      { ...byIds, short: { expiresIn: '8d' } },
+      ['short.expiresIn', 'must be 7d or less'],
+    ],
+    ['a list', [byIds], ['', 'must be object']],
+    ['a text', '"x"', ['', 'must be object']],
+    ['no JSON', '{', ['', 'is not JSON']],
+    ['nothing at all', '', ['', 'is not JSON']],
+    ['a prototype', '{"__proto__": {"userId": "7"}}', ['', 'is not JSON']],
+  ]
+  for (const [name, body, ...faults] of rows) {
+    const { status, headers, body: text } = await call(origin, '/links', body)
+    t.equal(status, 400, name)
+    t.equal(headers['content-type'], 'application/problem+json', name)
+    const { requestId, errors, ...problem } = JSON.parse(text)
+    t.same(problem, { type: 'about:blank', title: 'Bad Request', status: 400 }, name)
+    t.equal(requestId, headers['x-request-id'])
+    t.match(
+      errors,
+      faults.map(([field, problem]) => ({ field, problem })),
+      name,
+    )
+    t.equal(errors.length, faults.length, name)
+  }
+  const many = Object.fromEntries(Array.from({ length: 900 }, (_, i) => [`f${i}`, 1]))
+  const { body } = await call(origin, '/links', { ...many, ['n'.repeat(900)]: 1 })
+  t.equal(JSON.parse(body).errors.length, 20, 'of a thousand the first')
+  const long = await call(origin, '/links', { ['n'.repeat(900)]: 1, ...byIds })
+  t.match(JSON.parse(long.body).errors, [{ field: 'n'.repeat(64), problem: 'is not known here' }])
+})
+
+t.test('conversations are named as exactly', async (t) => {
+  const { origin, told } = await startLinks(t, gateway)
+  const path = (id: string): string => `/links/by-conversation/${id}`
+  for (const [name, target, body, status, ...faults] of [
+    ['too long an id', path('x'.repeat(257)), byIds, 400, 'conversationId'],
+    ['a broken id', path('%zz'), byIds, 400, 'path'],
+    ['no UTF-8', path('%ff'), byIds, 400, 'path'],
+    ['no id', path(''), byIds, 400, 'conversationId'],
+    ['an id of two segments', path('a/b'), byIds, 404],
+    ['a short one', path('a'), { ...byIds, short: true }, 400, 'short'],
+    ['no time', path('a'), { ...byIds, keepFor: '1' }, 400, 'keepFor'],
+    ['too long a time', path('a'), { ...byIds, keepFor: '8d' }, 400, 'keepFor'],
+    ['too long a link', path('a'), { ...byIds, expiresIn: '8d' }, 400, 'expiresIn'],
+    ['half a character', path('a'), { ...byIds, userId: '\ud83d' }, 400, 'userId'],
+  ] as const) {
+    const { status: got, body: text } = await call(origin, target, body, { method: 'PUT' })
+    t.equal(got, status, name)
+    const { errors = [] } = JSON.parse(text)
+    t.same(
+      errors.map(({ field }: { field: string }) => field),
+      faults,
+      name,
+    )
+  }
+  t.equal((await call(origin, path('a'), undefined)).status, 404, 'nothing was kept')
+  const lines = await told(11)
+  t.notMatch(JSON.stringify(lines), 'by-conversation', 'and no line has the id')
+})
+
+t.test('only JSON of 16 kB is read, and from one Host', async (t) => {
+  const { origin } = await startLinks(t, gateway)
+  const port = Number(new URL(origin).port)
+  for (const [name, type, text, status] of [
+    ['text', 'text/plain', JSON.stringify(byIds), 415],
+    ['a form', 'application/x-www-form-urlencoded', `userId=${userId}`, 415],
+    ['no type', undefined, JSON.stringify(byIds), 415],
+    ['JSON of some kind', 'application/merge-patch+json', JSON.stringify(byIds), 415],
+    ['JSON with a charset', 'application/json; charset=utf-8', JSON.stringify(byIds), 200],
+    ['16 kB and more', 'application/json', JSON.stringify({ url: 'x'.repeat(16 * 1024) }), 413],
+  ] as const) {
+    const headers = { ...basic(), ...(type === undefined ? {} : { 'Content-Type': type }) }
+    const answer = await call(origin, '/links', text, {
+      headers: { 'Content-Type': '', ...headers },
+    })
+    t.equal(answer.status, status, `${name}: ${answer.body}`)
+  }
+  for (const [name, lines] of Object.entries({
+    'no Host': [],
+    'two Hosts': ['Host: a.example', 'Host: b.example'],
+    'a Host that is none': ['Host: a.example/b'],
+  })) {
+    const head = ['GET / HTTP/1.1', ...lines, 'Connection: close', '\r\n']
+    t.match(await exchange(port, head.join('\r\n')), /^HTTP\/1.1 400 [\s\S]*"field":"Host"/, name)
+  }
+})
