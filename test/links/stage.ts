@@ -122,3 +122,18 @@ export function led(url: unknown): { readonly origin: string; readonly target: s
   const { origin, pathname, search } = new URL(String(url))
   return { origin, target: pathname + search }
 }
+
+/** The path of a new short link to the ids of every test, or what `body` changes. */
+export async function shorten(origin: string, body: object = {}): Promise<string> {
+  const { status, body: text } = await call(origin, '/links', { ...byIds, short: true, ...body })
+  if (status !== 200) throw new Error(`${status}: ${text}`)
+  return led(JSON.parse(text).shortUrl).target
+}
+
+/** How a browser opens a link. */
+export const navigation = {
+  Accept: 'text/html,application/xhtml+xml',
+  'Sec-Fetch-Site': 'cross-site',
+  'Sec-Fetch-Mode': 'navigate',
+  'Sec-Fetch-Dest': 'iframe',
+} as const
