@@ -3,9 +3,10 @@ import type { Socket } from 'node:net'
 
 /**
  * Past so many connections the one goes that has asked nothing for longest, so that whoever holds them
- * keeps no probe out; the new one itself where all others are being answered.
+ * keeps no probe out; the new one itself where all others are being answered. What it returns ends those
+ * that are not being answered.
  */
-export function makeRoom(server: Server, connections: number): void {
+export function makeRoom(server: Server, connections: number): () => void {
   const idle = new Set<Socket>()
   let open = 0
   server.on('connection', (socket: Socket) => {
@@ -26,4 +27,7 @@ export function makeRoom(server: Server, connections: number): void {
       if (!socket.destroyed) idle.add(socket)
     })
   })
+  return () => {
+    for (const socket of idle) socket.destroy()
+  }
 }

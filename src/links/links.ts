@@ -40,10 +40,16 @@ export async function openLinks(
   const { links, listener, redisUrl } = initial
   if (links === null) return null
   const counts: Counts = new Map()
+  let closing = false
   let known = know(initial, gateway, counts)
-  const app = createApp(listener.tls)
+  const app = createApp(initial)
+  const endIdle = makeRoom(app.server, most.connections)
   app.decorateRequest('visit', null)
   app.addHook('onRequest', async (request, reply) => begin(request, reply))
+  app.addHook('onSend', async (_, reply) => {
+    // RFC 9112 §9.6: what is kept alive would be waited for.
+    if (closing) reply.header('connection', 'close')
+  })
   app.addHook('onResponse', async (request, reply) => conclude(request, reply))
   app.setNotFoundHandler((request, reply) => refuse(request, reply, 404))
   app.setErrorHandler((error, request, reply) => {
@@ -67,11 +73,14 @@ export async function openLinks(
     address: listeningAt(app.server, listener.tls === null ? 'http' : 'https'),
     reload(config) {
       known = know(config, gateway, counts)
-      renewListener(app.server, config)
+      renewListener(app.server, withoutClientCa(config))
     },
     async close() {
+      closing = true
       const late = setTimeout(() => app.server.closeAllConnections(), known.drainTimeout)
-      await app.close()
+      const closed = app.close()
+      endIdle()
+      await closed
       clearTimeout(late)
       await store.close()
     },
@@ -99,10 +108,12 @@ export async function openLinks(
     log.info({ event: 'link', ...told, status: reply.statusCode, requestId, ip, durationMs })
   }
 
-  function createApp(tls: Config['listener']['tls']): FastifyInstance {
+  function createApp(config: Config): FastifyInstance {
+    const { tls, headersTimeout } = withoutClientCa(config).listener
     const options = {
-      headersTimeout: 10_000,
-      requestTimeout: 10_000,
+      headersTimeout,
+      // Bodies are small.
+      requestTimeout: headersTimeout + 10_000,
       keepAliveTimeout: 75_000,
       connectionsCheckingInterval: 1000,
       maxHeaderSize: 32 * 1024,
@@ -124,9 +135,7 @@ export async function openLinks(
       },
       serverFactory(handler): Server {
         if (tls === null) return createServer(options, handler)
-        // Clients have secrets, and where short links lead browsers show their certificates.
-        const context = secureContext({ ...tls, clientCa: null })
-        return createSecureServer({ ...options, ...context }, handler)
+        return createSecureServer({ ...options, ...secureContext(tls) }, handler)
       },
       // A target that the router can't read meets no hook.
       frameworkErrors(_, request, reply) {
@@ -136,7 +145,12 @@ export async function openLinks(
       },
     })
     app.removeContentTypeParser('text/plain')
-    makeRoom(app.server, most.connections)
     return app
   }
+}
+
+/** Clients show their secrets here, and agents their certificates where short links lead. */
+function withoutClientCa({ listener, ...config }: Config): Config {
+  const tls = listener.tls && { ...listener.tls, clientCa: null }
+  return { ...config, listener: { ...listener, tls } }
 }

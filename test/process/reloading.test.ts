@@ -110,6 +110,7 @@ t.test('wrong settings change nothing, and every problem is named', async (t) =>
       ['another port', { PORT: '1' }, [/^PORT has changed, which needs a restart$/]],
       ['another address', { HOST: '127.0.0.2' }, [/^HOST has changed/]],
       ['an admin listener', { ADMIN_PORT: '0' }, [/^ADMIN_HOST has/, /^ADMIN_PORT has changed/]],
+      ['a links API', { LINKS_PORT: '0' }, [/^LINKS_HOST has/, /^LINKS_PORT has changed/]],
       ['workers', { WORKERS: '2' }, [/^WORKERS has changed/]],
       ['Redis', { REDIS_URL: 'redis://127.0.0.1:1' }, [/^REDIS_URL has changed/]],
     ]
