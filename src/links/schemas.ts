@@ -1,3 +1,5 @@
+import { formatUui } from '../../packages/copilot-link/src/uui.ts'
+
 /** How long a link opens the workspace unless said, as `link` makes it: an agent's day. */
 export const linkLasts = '8h'
 /** How long a short link waits for the agent who takes the call. */
@@ -58,20 +60,36 @@ const short = {
 
 const keepFor = duration('How long it can be looked up', conversationLasts)
 
+const plain =
+  'https://copilot.example/?userId=agent-7&sessionId=session-1&URLToken=f38791ae0c6b43d2'
+
 /** One of three ways to name what a link opens; index 0 to 2, as `alternativeOf` tells. */
 function body(more: Readonly<Record<string, unknown>>) {
-  const one = (title: string, properties: object, required: readonly string[]) => ({
+  const one = (
+    title: string,
+    properties: object,
+    required: readonly string[],
+    example: object,
+  ) => ({
     title,
     type: 'object',
     properties: { ...properties, ...lasts, ...more },
     required,
     additionalProperties: false,
+    examples: [example],
   })
   return {
     oneOf: [
-      one('By the ids', ids, ['userId', 'sessionId', 'urlToken']),
-      one('By a plain link', { url }, ['url']),
-      one('By a User-to-User value', { uui, urlToken: ofUui }, ['uui']),
+      one('By the ids', ids, ['userId', 'sessionId', 'urlToken'], {
+        userId: 'agent-7',
+        sessionId: 'session-1',
+        urlToken: 'f38791ae0c6b43d2',
+        expiresIn: '8h',
+      }),
+      one('By a plain link', { url }, ['url'], { url: plain }),
+      one('By a User-to-User value', { uui, urlToken: ofUui }, ['uui'], {
+        uui: formatUui(plain),
+      }),
     ],
   }
 }
