@@ -154,6 +154,7 @@ t.test('link prints one signed URL and nothing else', async (t) => {
 })
 
 t.test('a YAML file holds settings, and several contact centers', async (t) => {
+  const hash = '5e0f3c7a'.repeat(8)
   const [south, session] = ['south', 'session'].map((name) => `${name} `.repeat(9).trim())
   const cwd = t.testdir({
     conf: {
@@ -164,7 +165,7 @@ requireExp: true
 sessionSecret: {file: session}
 contactCenters:
   - {name: north, secrets: [{file: north}], frameAncestors: [n.example, "'self'"], urlTokens: [n1, n2]}
-  - {name: south, secrets: [{env: SOUTH}, {file: north}], frameAncestors: s.example, urlTokens: s1, oneTimeTokens: true}
+  - {name: south, secrets: [{env: SOUTH}, {file: north}], frameAncestors: s.example, urlTokens: s1, oneTimeTokens: true, linksClients: [crm:sha256:${hash}, pbx:sha256:${hash}]}
   - {name: west, keys: {jwks: "https://w.example/jwks?key=k"}, frameAncestors: w.example, urlTokens: w1, tokenMaxAge: 1m}
 `,
       north: needed.JWT_SECRET,
@@ -183,7 +184,7 @@ contactCenters:
   t.match(checked.stdout, /^SESSION_SECRET +1 \(\d\d bytes\)$/m)
   for (const line of [
     /^north +keys 1 \(32 bytes\); frame ancestors https:\/\/n\.example 'self'; URLTokens 2; exp required; age any; .* one-time false; enforce$/m,
-    /^south +keys 2 \(\d\d bytes, 32 bytes\); .* one-time true; enforce$/m,
+    /^south +keys 2 \(\d\d bytes, 32 bytes\); .* one-time true; links clients crm pbx; enforce$/m,
     /^west +keys public, at https:\/\/w\.example\/jwks; .* URLTokens 1; exp required; age 60000ms; /m,
   ]) {
     t.match(checked.stdout, line)

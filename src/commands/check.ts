@@ -57,7 +57,8 @@ function show(config: Config, several: boolean): Readonly<Record<string, string>
 }
 
 function describe(contactCenter: ContactCenter): string {
-  const { name, secrets, publicKeys, jwksUrl, frameAncestors, urlTokens } = contactCenter
+  const { name, secrets, publicKeys, jwksUrl, frameAncestors, urlTokens, linksClients } =
+    contactCenter
   const { requireExp, maxAge, clockTolerance } = contactCenter.tokens
   const keys =
     jwksUrl === null
@@ -71,8 +72,8 @@ function describe(contactCenter: ContactCenter): string {
     `age ${maxAge === null ? 'any' : `${maxAge}ms`}`,
     `tolerance ${clockTolerance}ms`,
     `one-time ${contactCenter.oneTimeTokens}`,
+    ...(linksClients.length > 0 ? [`links clients ${idsOf(linksClients)}`] : []),
     contactCenter.enforcement,
-    `links clients ${idsOf(contactCenter.linksClients)}`,
   ]
   return `${name.padEnd(24)}${parts.join('; ')}`
 }

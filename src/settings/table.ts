@@ -298,7 +298,7 @@ export const settings = {
     absent: 'none',
     file: true,
     parse: redisUrl,
-    meaning: 'Where replicas share revocations and used tokens; redis: or rediss:.',
+    meaning: 'Where replicas share revocations, used tokens and short links; redis: or rediss:.',
   },
   trustProxy: {
     name: 'TRUST_PROXY',

@@ -31,7 +31,7 @@ t.test('the documented example is right', (t) => {
     ['Hamburg', 'Lisbon', 'Oslo'],
   )
   t.strictSame(sentences(result.warnings), [
-    'conf/gateway.yaml:44:5 contactCenters[2].enforcement is report: what should be refused is LET THROUGH, and the log alone says so',
+    'conf/gateway.yaml:48:5 contactCenters[2].enforcement is report: what should be refused is LET THROUGH, and the log alone says so',
   ])
   t.end()
 })
