@@ -10,8 +10,6 @@ export interface LinkOptions {
   readonly urlToken: string
   /** The shared secret, at least 32 bytes. */
   readonly secret: Buffer
-  /** The name of the secret, where the gateway has to be told which one it is. */
-  readonly kid?: string | undefined
   /** How long the link opens the workspace, in milliseconds. */
   readonly expiresIn: number
   /** Milliseconds since the epoch. */

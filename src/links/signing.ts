@@ -26,7 +26,6 @@ export function createSigner(baseUrl: URL, contactCenters: readonly ContactCente
       (urlTokens ?? []).map((urlToken) => [urlToken, name] as const),
     ),
   )
-  const several = contactCenters.length > 1
 
   return ({ name, secrets, urlTokens, tokens }, asked, now) => {
     const owner = owners.get(asked.urlToken)
@@ -37,9 +36,8 @@ export function createSigner(baseUrl: URL, contactCenters: readonly ContactCente
     }
     // What the gateway would not take for so long is not promised.
     const lasts = Math.max(1000, Math.min(asked.expiresIn, tokens.maxAge ?? asked.expiresIn))
-    const kid = several ? name : undefined
     try {
-      const url = createLink({ ...asked, baseUrl, secret, kid, expiresIn: lasts, now })
+      const url = createLink({ ...asked, baseUrl, secret, expiresIn: lasts, now })
       const end = Math.floor((now + lasts) / 1000) * 1000
       return { url: url.href, expiresAt: new Date(end).toISOString() }
     } catch (error) {

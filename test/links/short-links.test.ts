@@ -55,6 +55,7 @@ t.test('only who opens it uses it up', async (t) => {
     ['an older prefetch', { ...navigation, Purpose: 'prefetch' }],
     ['an older one of Firefox’s', { 'X-Moz': 'prefetch' }],
     ['a script', { ...navigation, 'Sec-Fetch-Mode': 'cors', 'Sec-Fetch-Dest': 'empty' }],
+    ['a script of an older browser', { 'Sec-Fetch-Mode': 'cors' }],
     ['an image', { ...navigation, 'Sec-Fetch-Mode': 'no-cors', 'Sec-Fetch-Dest': 'image' }],
     ['an object', { ...navigation, 'Sec-Fetch-Dest': 'object' }],
     ['a form', navigation, 'POST', 404],

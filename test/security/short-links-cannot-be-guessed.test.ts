@@ -11,6 +11,10 @@ t.test('ids are 128 random bits', async (t) => {
   const bytes = all.map((path) => Buffer.from(path.slice('/o/'.length), 'base64url'))
   t.equal(new Set(all).size, 64)
   t.same(new Set(bytes.map(({ length }) => length)), new Set([16]))
+  t.ok(
+    bytes.every((one) => new Set(one).size > 8),
+    'of sixteen bytes, not of one',
+  )
   for (let i = 0; i < 16; i += 1) {
     t.ok(new Set(bytes.map((one) => one[i])).size > 32, `byte ${i} is not counted up`)
   }
