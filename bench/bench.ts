@@ -34,6 +34,10 @@ const isWhole =
   (soaking === null || soaking >= 600)
 const out = values.out ?? (isWhole ? fileURLToPath(new URL('results', import.meta.url)) : null)
 
+if ((values.only ?? values.peers) !== undefined && (soaking !== null || values.scale)) {
+  fail('--only and --peers choose what is compared: --soak and --scale take neither')
+}
+
 const absent = packages.filter((name) => !isInstalled(name))
 const missing = `Missing here, and with it some figures: apt-get install ${absent.join(' ')}`
 if (absent.length > 0) console.error(missing)
@@ -68,7 +72,7 @@ async function run(): Promise<ReadonlyMap<string, string>> {
   }
   const where = [`${machine()}.`, ...(absent.length > 0 ? [`${missing}.`] : [])].join(' ')
   const about = `${where} [What is measured, and how](../README.md).`
-  const repeated = `${about} Medians of ${rounds} rounds with their quartiles; ratios are taken round by round.`
+  const repeated = `${about} Medians of ${rounds} rounds with their quartiles; ratios are taken round by round.${rounds < 3 ? ' So few rounds show that it runs, and judge nothing.' : ''}`
   if (soaking !== null) {
     const text = await soak(ground, soaking)
     return new Map([['soak.md', `# Under load for long\n\n${about}\n\n${text}\n`]])

@@ -13,7 +13,7 @@ export const everything = [...scenarioIds, 'idle'] as const
 /** Refusals beside what they are compared with; the others each with servers that start afresh. */
 const sittings: readonly (readonly ScenarioId[])[] = [
   ['documents', 'refusals', 'rewritten'],
-  ['assets'],
+  ['assets', 'hashed'],
   ['page'],
   ['uploads'],
   ['events'],

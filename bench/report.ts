@@ -88,7 +88,9 @@ export function report(
   if (idle.size > 0) sections.push(`## Idle sockets\n\n${idleTable(idle)}`)
   const does = table(
     ['', 'what it does besides passing on'],
-    ids(peers).map((id) => [peers[id].name, peers[id].does]),
+    ids(peers)
+      .filter((id) => idle.has(id) || [...results.values()].some((turns) => turns.has(id)))
+      .map((id) => [peers[id].name, peers[id].does]),
   ).replace('--:', '---')
   return [
     heading,

@@ -1,7 +1,7 @@
 // What browsers of many agents send, byte by byte the same to every peer.
 import { request } from 'undici'
 import { jwt, secret } from '../test/stage.ts'
-import { asset, assets, page } from './site.ts'
+import { asset, assets, hashedAsset, page } from './site.ts'
 
 export { secret }
 
@@ -129,6 +129,10 @@ export function documentOf(chat: Chat, path = page.path): string {
 
 export function subResources(chats: readonly Chat[]): string[] {
   return chats.map((chat) => loaded(chat, asset.path))
+}
+
+export function hashedSubResources(chats: readonly Chat[]): string[] {
+  return chats.map((chat) => loaded(chat, hashedAsset.path))
 }
 
 /** A document of one chat, a sub-resource of the next. */

@@ -7,6 +7,7 @@ import {
   documentOf,
   documents,
   forged,
+  hashedSubResources,
   pageLoads,
   subResources,
   uploads,
@@ -81,7 +82,15 @@ export const scenarios = {
     peers: few,
     seconds: 1,
   },
-  assets: overHttp('Sub-resources with a cookie', subResources),
+  assets: overHttp('Sub-resources with a cookie, fetched each time', subResources),
+  hashed: {
+    ...overHttp(
+      'The same under a hashed name, which the gateway keeps in memory',
+      hashedSubResources,
+    ),
+    peers: few,
+    seconds: 1,
+  },
   page: {
     ...overHttp('A page load: a document and 20 assets', (chats) => pageLoads(chats.slice(0, 50)), {
       requests: 1 + assets.length,

@@ -38,8 +38,15 @@ export const page: Page = {
   body: filled(`<!doctype html><title>Workspace</title>${references.join('')}<main>`, 2000),
 }
 
-/** A sub-resource of 2 kB. */
-export const asset: Page = assets[1] ?? page
+/** A sub-resource of 2 kB, under a name that says nothing of its content: it is fetched each time. */
+export const asset: Page = {
+  path: '/assets/theme.css',
+  type: types.css,
+  body: filled('', 2000),
+}
+
+/** One under a hashed name, which the gateway keeps in memory. */
+export const hashedAsset: Page = assets[1] ?? page
 
 /** Another that loads Copilot's config.js. */
 export const rewrittenPage: Page = {
@@ -52,7 +59,12 @@ export const rewrittenPage: Page = {
 }
 
 export function writeSite(folder: string): void {
-  for (const { path, body } of [{ ...page, path: '/index.html' }, rewrittenPage, ...assets]) {
+  for (const { path, body } of [
+    { ...page, path: '/index.html' },
+    rewrittenPage,
+    asset,
+    ...assets,
+  ]) {
     const file = join(folder, path)
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, body)

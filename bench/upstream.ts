@@ -2,10 +2,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { accepting } from '../test/websocket/peer.ts'
-import { assets, immutable, page, rewrittenPage } from './site.ts'
+import { asset, assets, immutable, page, rewrittenPage } from './site.ts'
 import { answered, event, eventPause, messageLength } from './words.ts'
 
-const pages = new Map([page, rewrittenPage, ...assets].map((one) => [one.path, one]))
+const pages = new Map([page, rewrittenPage, asset, ...assets].map((one) => [one.path, one]))
 const streams = new Set<ServerResponse>()
 
 const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
