@@ -92,6 +92,8 @@ export interface Decided {
 }
 
 const nothing = Buffer.alloc(0)
+/** Of what is written at once of a body that is there as a whole. */
+const pieceBytes = 64 * 1024
 /** Who is refused over and over waits, in ms, and costs the others no more than once in that time. */
 const floodDelay = 250
 /** How long a body that nobody wants may still take, in ms. */
@@ -248,8 +250,9 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     const { method = '', rawHeaders, headers: said } = this.#request
     const isPlain = !this.#body.exists && this.#upgrade === null && this.#channel === null
     const isAnyones = isPlain && !identityHeaders && grant.authorization === null
-    const key = isAnyones ? assetKey(grant, method, rawHeaders, client) : null
-    const asset = key === null ? null : assets.get(key, Date.now())
+    const wanted = isAnyones ? assetKey(grant, method, rawHeaders, client) : null
+    if (wanted?.isReload) assets.delete(wanted.key)
+    const asset = wanted === null ? null : assets.get(wanted.key, Date.now())
     if (asset !== null) {
       if (this.#writeHead(200, 'OK', this.#answerHeaders(asset.headers))) this.#finish(asset.body)
       return
@@ -272,8 +275,9 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     // Who has proven nothing fills nothing that others are given.
-    if (key !== null && grant.sessions.length > 0)
-      this.#asset = { key, headers: {}, chunks: [], bytes: 0 }
+    if (wanted !== null && grant.sessions.length > 0 && assets.reserve(wanted.key)) {
+      this.#asset = { key: wanted.key, headers: {}, chunks: [], bytes: 0 }
+    }
     const body = this.#body.read()
     if (body !== null && this.#request.headers.expect?.toLowerCase() === '100-continue') {
       this.#response.writeContinue()
@@ -331,7 +335,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     }
     this.#trace?.answered(status)
     if (this.#asset !== null && isForAll(status, headers)) this.#asset.headers = headers
-    else this.#asset = null
+    else this.#dropAsset()
     const answer = this.#answerHeaders(headers)
     const { path } = this.#decided.decision
     const kind = kindOf(path ?? '', String(answer['content-type'] ?? ''))
@@ -376,6 +380,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     this.#trace?.upstreamEnded()
     if (this.#finished) return
+    // They would have to be given to the next as well.
+    if (Object.keys(trailers).length > 0) this.#dropAsset()
     if (this.#carrier.upstream.isResetting()) {
       this.#giveUp('upstream-unreachable', 'upstream')
     } else if (this.#whole === null) {
@@ -601,17 +607,24 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#end(trailers, read.body)
   }
 
-  #keepAsset(): void {
-    if (this.#asset === null) return
-    const { key, headers, chunks } = this.#asset
-    this.#carrier.assets.add(key, headers, chunks, Date.now())
-  }
-
   #gatherAsset(chunk: Buffer): void {
     if (this.#asset === null) return
     this.#asset.chunks.push(chunk)
     this.#asset.bytes += chunk.length
-    if (this.#asset.bytes > mostAssetBytes) this.#asset = null
+    if (this.#asset.bytes > mostAssetBytes) this.#dropAsset()
+  }
+
+  #keepAsset(): void {
+    if (this.#asset === null) return
+    const { key, headers, chunks } = this.#asset
+    this.#carrier.assets.add(key, headers, chunks, Date.now())
+    this.#dropAsset()
+  }
+
+  #dropAsset(): void {
+    if (this.#asset === null) return
+    this.#carrier.assets.release(this.#asset.key)
+    this.#asset = null
   }
 
   #reader(): Reader {
@@ -647,7 +660,22 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #finish(body?: Buffer): void {
     this.#finished = true
     this.#waitFor('client')
-    this.#response.end(body)
+    if (body === undefined || body.length <= pieceBytes) this.#response.end(body)
+    else this.#writePieces(body)
+  }
+
+  /** A client has its time for each piece that it takes, not for all. */
+  #writePieces(body: Buffer): void {
+    const response = this.#response
+    for (let at = 0; at < body.length; at += pieceBytes) {
+      if (response.write(body.subarray(at, at + pieceBytes))) continue
+      response.once('drain', () => {
+        this.#waitFor('client')
+        this.#writePieces(body.subarray(at + pieceBytes))
+      })
+      return
+    }
+    response.end()
   }
 
   #abandon(): void {
@@ -681,6 +709,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #responseClosed(): void {
     this.#closed = true
     this.#channel?.leave()
+    this.#dropAsset()
     if (!this.#response.writableFinished) this.#ended ??= 'client'
     this.#abandon()
     const { headersSent, statusCode } = this.#response

@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Grant } from '../access/decision.ts'
 import type { Client } from '../client.ts'
-import { canonicalName } from './request-headers.ts'
 
 /** An answer as the upstream gave it, which is the same for whoever may ask. */
 export interface Asset {
@@ -14,11 +13,15 @@ interface Kept extends Asset {
   /** When it was made and when it is no longer fresh, in ms since the epoch. */
   readonly made: number
   readonly until: number
+  /** In memory, in bytes. */
+  readonly size: number
 }
 
 /** Of one gateway, in bytes: a workspace's bundles are some MB in two or three codings. */
 const mostBytes = 64 * 2 ** 20
 export const mostAssetBytes = 2 ** 20
+/** So many are gathered at once: clients that don't read hold what was gathered. */
+const mostAwaited = 32
 
 /**
  * Files whose names hold a hash of what is in them, kept in memory: a page is one document and twenty of
@@ -28,43 +31,56 @@ export const mostAssetBytes = 2 ** 20
  */
 export class HashedAssets {
   readonly #kept = new Map<string, Kept>()
+  readonly #awaited = new Set<string>()
   #bytes = 0
 
   get(key: string, now: number): Asset | null {
     const kept = this.#kept.get(key)
     if (kept === undefined) return null
-    this.#kept.delete(key)
     if (now >= kept.until) {
-      this.#bytes -= sizeOf(kept)
+      this.delete(key)
       return null
     }
+    this.#kept.delete(key)
     this.#kept.set(key, kept)
     const age = String(Math.floor((now - kept.made) / 1000))
     return { headers: { ...kept.headers, age }, body: kept.body }
   }
 
-  /** Keeps an answer that `isForAll` was true of. `now` is when it came. */
+  /** Whether an answer may be gathered for this key, until `release`: one at a time is enough. */
+  reserve(key: string): boolean {
+    if (this.#awaited.has(key) || this.#awaited.size >= mostAwaited) return false
+    this.#awaited.add(key)
+    return true
+  }
+
+  release(key: string): void {
+    this.#awaited.delete(key)
+  }
+
+  /** Keeps an answer that `isForAll` was true of, in the place of one before. `now` is when it came. */
   add(key: string, headers: IncomingHttpHeaders, chunks: readonly Buffer[], now: number): void {
     const body = Buffer.concat(chunks)
     const length = String(body.length)
     const { age, 'content-length': said = length } = headers
-    if (this.#kept.has(key) || said !== length || body.length > mostAssetBytes) return
+    if (said !== length || body.length > mostAssetBytes) return
+    this.delete(key)
     const made = now - (seconds(age ?? '') ?? 0) * 1000
     const until = made + freshFor(headers) * 1000
-    const kept = { headers: { ...headers, 'content-length': length }, body, made, until }
+    const size = body.length + 2 * key.length + JSON.stringify(headers).length + 1024
+    const kept = { headers: { ...headers, 'content-length': length }, body, made, until, size }
     this.#kept.set(key, kept)
-    this.#bytes += sizeOf(kept)
-    for (const [oldest, other] of this.#kept) {
+    this.#bytes += size
+    for (const oldest of this.#kept.keys()) {
       if (this.#bytes <= mostBytes) break
-      this.#kept.delete(oldest)
-      this.#bytes -= sizeOf(other)
+      this.delete(oldest)
     }
   }
-}
 
-/** In memory, its headers about. */
-function sizeOf({ body }: Kept): number {
-  return body.length + 2048
+  delete(key: string): void {
+    this.#bytes -= this.#kept.get(key)?.size ?? 0
+    this.#kept.delete(key)
+  }
 }
 
 /** Whether an answer may be kept, as its head says: an end that only the connection tells could be a cut. */
@@ -75,35 +91,58 @@ export function isForAll(status: number, headers: IncomingHttpHeaders): boolean 
 }
 
 /** As bundlers name files: `index-B3k2hJ9a.js`, `main.5f2a91c7.css`. */
-const hashedName = /[.-][\w-]{8,}\.[a-z\d]+$/i
+const hashedName = /^\/.{0,500}[.-][\w-]{8,100}\.[a-z\d]{1,10}$/i
+/** As browsers write it; whatever else is asked for is asked of the upstream. */
+const usualCoding = /^(?:(?:gzip|deflate|br|zstd)(?:, (?!$)|$)){1,4}$/
+const reload = /^(?:no-cache|max-age=0)$/
 
 /**
- * What an asset is kept under: who asks is no part of it, what the upstream is told of the address and
- * the coding is. null where the request is none that a kept answer, or an answer to keep, is for: a
- * method, a condition, a range, a reload, a header of the client's that no browser sends by itself.
- * `raw` are the client's headers, names and values in turn.
+ * What an asset is kept under, and whether the client wants it anew: who asks is no part of the key, how
+ * the gateway was called is, and the coding. null where the request is none that a kept answer, or an
+ * answer to keep, is for: a method, a condition, a range, a page of its own, a header of the client's
+ * that no browser sends by itself. `raw` are the client's headers, names and values in turn.
  */
 export function assetKey(
   { path, query }: Grant,
   method: string,
   raw: readonly string[],
   { scheme, host }: Client,
-): string | null {
-  if (method !== 'GET' || query !== '' || !hashedName.test(path)) return null
+): { readonly key: string; readonly isReload: boolean } | null {
+  if (method !== 'GET' || query !== '' || !hashedName.test(path) || host.length > 255) return null
   let coding = ''
+  let isReload = false
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = canonicalName(raw[i] ?? '')
-    if (name === 'accept-encoding') coding += `${raw[i + 1]},`
-    else if (!usual.has(name) && !name.startsWith('sec-')) return null
+    const name = raw[i]?.toLowerCase() ?? ''
+    const value = raw[i + 1] ?? ''
+    if (name === 'accept-encoding') {
+      if (coding !== '' || !usualCoding.test(value)) return null
+      coding = value
+    } else if (name === 'cache-control' || name === 'pragma') {
+      if (!reload.test(value)) return null
+      isReload = true
+    } else if (name === 'connection') {
+      if (value !== 'keep-alive' && value !== 'close') return null
+    } else if (name === 'sec-fetch-dest') {
+      if (!fileDestination.has(value)) return null
+    } else if (!usual.has(name) && !name.startsWith('sec-')) return null
   }
-  return `${scheme}://${host}${path} ${coding}`
+  return { key: `${scheme}://${host}${path} ${coding}`, isReload }
 }
+
+const fileDestination: ReadonlySet<string> = new Set([
+  'empty',
+  'font',
+  'image',
+  'manifest',
+  'script',
+  'style',
+  'worker',
+])
 
 /** What browsers and proxies send with any request for a file. */
 const usual: ReadonlySet<string> = new Set([
   'accept',
   'accept-language',
-  'connection',
   'cookie',
   'dnt',
   'forwarded',
@@ -129,21 +168,29 @@ const usual: ReadonlySet<string> = new Set([
 
 /** How long an answer may be given to others too, in seconds; 0: not at all. */
 function freshFor(headers: IncomingHttpHeaders): number {
-  const { vary = 'accept-encoding', 'set-cookie': cookie, pragma } = headers
-  if (cookie !== undefined || pragma !== undefined) return 0
-  if (vary.toLowerCase() !== 'accept-encoding') return 0
+  const vary = inOneLine(headers.vary)
+  if (headers['set-cookie'] !== undefined || headers.pragma !== undefined) return 0
+  if (vary !== '' && vary.toLowerCase() !== 'accept-encoding') return 0
   const directives = new Map(
-    (headers['cache-control'] ?? '').split(',').map((text) => {
-      const [name = '', value = ''] = text.trim().toLowerCase().split('=')
-      return [name, value]
-    }),
+    inOneLine(headers['cache-control'])
+      .toLowerCase()
+      .split(',')
+      .map((text) => {
+        const [name = '', value = ''] = text.trim().split('=')
+        return [name, value]
+      }),
   )
   if (!directives.has('public') || !directives.has('immutable')) return 0
   if (['private', 'no-store', 'no-cache'].some((name) => directives.has(name))) return 0
   return seconds(directives.get('s-maxage') ?? directives.get('max-age') ?? '') ?? 0
 }
 
+/** Of a header that came on several lines undici makes a list, whatever its type says. */
+function inOneLine(value: string | string[] | undefined): string {
+  return value === undefined ? '' : [value].flat().join(', ')
+}
+
 /** RFC 9111 §1.2.2; null where it is none. */
-function seconds(text: string): number | null {
-  return /^\d{1,10}$/.test(text) ? Number(text) : null
+function seconds(text: string | string[]): number | null {
+  return typeof text === 'string' && /^\d{1,10}$/.test(text) ? Number(text) : null
 }

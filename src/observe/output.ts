@@ -90,7 +90,9 @@ export class Output {
   }
 
   #send(): void {
-    this.#timer = this.#sendAll() ? null : setTimeout(() => this.#send(), retryDelay).unref()
+    // What is told of dropped lines is a line itself.
+    this.#timer = null
+    if (!this.#sendAll()) this.#timer = setTimeout(() => this.#send(), retryDelay).unref()
   }
 
   /** Whether nothing waits any more. */

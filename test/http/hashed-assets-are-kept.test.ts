@@ -10,10 +10,11 @@ const script = { 'Content-Type': 'text/javascript', ...forAll }
 interface Row {
   readonly path?: string
   readonly status?: number
-  readonly headers?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string | string[]>>
   readonly body?: string | Buffer
   /** Without a length. */
   readonly chunked?: boolean
+  readonly trailers?: boolean
   /** Of both requests; of the second alone. */
   readonly asks?: Readonly<Record<string, string>>
   readonly second?: Readonly<Record<string, string>>
@@ -22,9 +23,11 @@ interface Row {
 
 let row: Row = {}
 const upstream = await startUpstream(t, (_, response) => {
-  const { status = 200, headers = png, body = 'what is in the file', chunked = false } = row
-  const length = chunked ? {} : { 'Content-Length': Buffer.byteLength(body) }
-  response.writeHead(status, { ...headers, ...length }).end(body)
+  const { status = 200, headers = png, body = 'what is in the file', trailers = false } = row
+  const length = row.chunked || trailers ? {} : { 'Content-Length': Buffer.byteLength(body) }
+  response.writeHead(status, { ...headers, ...length })
+  if (trailers) response.addTrailers({ 'X-Sum': '1' })
+  response.end(body)
 })
 const gateway = await startGateway(t, upstream.origin, {
   COPILOT_API_URL: 'https://api.copilot.example',
@@ -55,6 +58,15 @@ t.test('what never changes is fetched once', async (t) => {
     ['a script in which nothing had to change', { headers: script }],
     ['in a coding', { headers: { ...png, 'Content-Encoding': 'gzip' }, body: gzipSync('file') }],
     ['in chunks', { chunked: true }],
+    [
+      'on several lines',
+      {
+        headers: {
+          'Content-Type': 'image/png',
+          'Cache-Control': ['public', 'max-age=60, immutable'],
+        },
+      },
+    ],
     ['varying by its coding', { headers: { ...png, Vary: 'Accept-Encoding' } }],
     ['named with a dot', { path: '/assets/main.5f2a91c7.png' }],
     [
@@ -104,6 +116,11 @@ t.test('all else is fetched each time', async (t) => {
     ['a query', { path: '/assets/index-B3k2hJ9a.png?v=1' }],
     ['a cookie', { headers: { ...png, 'Set-Cookie': 'a=b' } }],
     ['varying by who asks', { headers: { ...png, Vary: 'Accept-Encoding, Cookie' } }],
+    [
+      'varying by who asks, on two lines',
+      { headers: { ...png, Vary: ['Accept-Encoding', 'Origin'] } },
+    ],
+    ['with trailers', { trailers: true }],
     ['varying by anything', { headers: { ...png, Vary: '*' } }],
     ['no such file', { status: 404 }],
     ['a page', { headers: { 'Content-Type': 'text/html', ...forAll } }],
@@ -123,7 +140,22 @@ t.test('all else is fetched each time', async (t) => {
     ['by another name of the gateway', { second: { Host: 'gateway.example' } }],
     ['whoever need not prove anything', { path: '/open/index-B3k2hJ9a.png' }],
   ]
-  for (const [name, given] of fetchedTwice) t.equal((await fetched(given)).times, 2, name)
+  for (const [name, given] of fetchedTwice) {
+    const { times, answers } = await fetched(given)
+    t.equal(times, 2, name)
+    t.same(new Set(answers.map(({ status }) => status)), new Set([given.status ?? 200]), name)
+  }
+})
+
+t.test('a reload puts the new in the place of the old', async (t) => {
+  const path = '/assets/index-reloaded.png'
+  const wanted = { path, second: { 'Cache-Control': 'no-cache' } }
+  t.equal((await fetched({ ...wanted, body: 'the old' })).times, 2)
+  const { times, answers } = await fetched({ path, body: 'the new' })
+  t.equal(times, 0)
+  t.equal(answers[0]?.body, 'the old')
+  await fetched({ ...wanted, body: 'the new' })
+  t.equal((await fetched({ path, body: 'neither' })).answers[0]?.body, 'the new')
 })
 
 t.test('what is kept is given to those who are let in, and as each may have it', async (t) => {

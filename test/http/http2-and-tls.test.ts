@@ -636,3 +636,38 @@ t.test('the upstream has to prove who it is', async (t) => {
       t.equal(line['reason'], 'upstream-unreachable', name)
   }
 })
+
+t.test('who reads slowly, and reads, gets the whole of what is there at once', async (t) => {
+  const size = 2 ** 20
+  const headers = { 'Content-Type': 'image/png', 'Cache-Control': 'public, max-age=60, immutable' }
+  const files = await startUpstream(t, (_, response) =>
+    response.writeHead(200, { ...headers, 'Content-Length': size }).end(Buffer.alloc(size)),
+  )
+  const gateway = await startGateway(t, files.origin, { ...tls, IDLE_TIMEOUT: '1s' })
+  const session = connectHttp2(gateway.origin, { ca })
+  t.teardown(() => session.destroy())
+  const cookie = await new Promise<string>((resolve) => {
+    const page = session.request({ ':path': link(), 'sec-fetch-mode': 'navigate' })
+    page.on('response', (head) => resolve([head['set-cookie']].flat()[0]?.split(';')[0] ?? ''))
+    page.resume()
+  })
+  for (const from of ['the upstream', 'memory']) {
+    const file = session.request({
+      ':path': '/assets/index-B3k2hJ9a.png',
+      cookie,
+      'sec-fetch-site': 'same-origin',
+    })
+    let bytes = 0
+    let due = 0
+    file.on('data', (data: Buffer) => {
+      bytes += data.length
+      if (bytes < due) return
+      due = bytes + 100_000
+      file.pause()
+      setTimeout(() => file.resume(), 250)
+    })
+    await once(file, 'close')
+    t.equal(bytes, size, from)
+  }
+  t.equal(files.seen.length, 2, 'the page, and the file once')
+})
