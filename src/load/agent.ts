@@ -43,7 +43,7 @@ async function playChat(desk: Desk, begins: number, agent: string, chat: number)
   const joined = await step(desk, 'join', clock.now(), () =>
     channel.join({ URLToken, sessionId, userId }),
   )
-  if (joined !== null) await converse(desk, channel, begins)
+  if (joined !== null || !channel.isOpen()) await converse(desk, channel, begins)
   channel.leave()
 }
 
@@ -90,9 +90,14 @@ async function openSocket(desk: Desk, config: string): Promise<Channel | null> {
     if (socket === null) throw new Failure(String(status))
     tally.opened()
     const token = apiToken.exec(config)?.[1] ?? null
-    const channel = openChannel(socket, token, target.deadline, tally.closed)
+    let connected = false
+    const channel = openChannel(socket, token, target.deadline, (lost) => {
+      tally.closed(lost)
+      if (connected && lost !== null) tally.failed('socket', lost)
+    })
     try {
       await channel.connected
+      connected = true
     } catch (error) {
       channel.leave()
       throw error
@@ -101,12 +106,12 @@ async function openSocket(desk: Desk, config: string): Promise<Channel | null> {
   })
 }
 
-/** Says what is due whether or not there was an answer to what was said before. */
+/** Says what is due whether or not there was an answer to what was said before, and whether or not anyone hears it. */
 async function converse(desk: Desk, channel: Channel, begins: number): Promise<void> {
   const { clock, leaves, plan } = desk
   const unanswered = new Set<Promise<unknown>>()
   for (let due = begins + plan.pause; due < leaves; due += plan.pause) {
-    if (!(await clock.reached(due)) || !channel.isOpen()) return
+    if (!(await clock.reached(due))) return
     const message = step(desk, 'message', due, () => channel.say(line))
     unanswered.add(message)
     void message.then(() => unanswered.delete(message))

@@ -36,7 +36,7 @@ export function openChannel(
 
   const answerTo = (what: string): Promise<string> =>
     new Promise((resolve, reject) => {
-      if (!open) return reject(new Failure('closed'))
+      if (!open) return reject(new Failure('socket lost'))
       const timer = setTimeout(() => settle(what, new Failure('timeout')), patience)
       const done = (): void => {
         clearTimeout(timer)

@@ -37,8 +37,9 @@ async function startWorkspace(
   return origin
 }
 
-/** Messages are ten in a run of one chat that lasts. */
 const healthy = { document: 0, socket: 0, join: 0, message: 0 }
+/** What a lost socket fails: itself, and all messages of the run, which are due whether or not they can be said. */
+const gone = { socket: 1, message: 4 }
 
 t.test('each step that fails says why, and what depends on it is not begun', async (t) => {
   type Failed = Partial<typeof healthy>
@@ -100,36 +101,36 @@ t.test('each step that fails says why, and what depends on it is not begun', asy
     [
       'a socket that the other side closes',
       { onPacket: after('420', (client) => client.close(1008, 'session\u001b-expired')) },
-      { join: 1 },
-      { '1008 session?-expired': 1 },
+      { join: 1, ...gone },
+      { '1008 session?-expired': 2, 'socket lost': 4 },
       { '1008 session?-expired': 1 },
     ],
     [
       'a socket that is closed without a code',
       { onPacket: after('420', (client) => client.close()) },
-      { join: 1 },
-      { 1005: 1 },
+      { join: 1, ...gone },
+      { 1005: 2, 'socket lost': 4 },
       { 1005: 1 },
     ],
     [
       'a socket that breaks',
       { onPacket: after('420', (client) => client.terminate()) },
-      { join: 1 },
-      { 1006: 1 },
+      { join: 1, ...gone },
+      { 1006: 2, 'socket lost': 4 },
       { 1006: 1 },
     ],
     [
       'a client that is disconnected',
       { onPacket: after('420', (client) => client.send('41')) },
-      { join: 1 },
-      { disconnected: 1 },
+      { join: 1, ...gone },
+      { disconnected: 2, 'socket lost': 4 },
       { disconnected: 1 },
     ],
     [
       'an answer without an end',
       { onPacket: after('420', (client) => client.send(Buffer.alloc(17 * 2 ** 20))) },
-      { join: 1 },
-      { 1006: 1 },
+      { join: 1, ...gone },
+      { 1006: 2, 'socket lost': 4 },
       { 1006: 1 },
     ],
   ]
@@ -150,10 +151,22 @@ t.test('each step that fails says why, and what depends on it is not begun', asy
     )
     t.strictSame(found.failures, failures, name)
     t.strictSame(found.sockets.lost, lost, name)
-    t.equal(found.kinds.message.count > 0, name === 'nothing', name)
+    t.equal(found.kinds.message.count, failed.message ?? (name === 'nothing' ? 4 : 0), name)
     t.equal(found.seconds.at(-1)?.sockets, 0, 'no socket is left open')
   })
   await Promise.all(runs)
+})
+
+t.test('messages that are due after a socket was lost fail, and so does the socket', async (t) => {
+  const origin = await startWorkspace(t, {
+    onPacket(client, packet) {
+      if (packet.includes('sendMessage')) client.terminate()
+      else answer(client, packet)
+    },
+  })
+  const { kinds, total } = await play(origin, { chats: 1 })
+  t.match(kinds, { socket: { failed: 1 }, message: { count: 4, failed: 4 } })
+  t.equal(total.failed, 5)
 })
 
 t.test('large and broken-up messages are read as they come', async (t) => {
@@ -185,6 +198,6 @@ t.test('failures of too many names are counted as others', async (t) => {
   })
   const found = await play(origin, { agents: 60, chats: 1 })
   t.equal(Object.keys(found.failures).length, 51)
-  t.equal(found.failures['others'], 10)
+  t.equal(found.kinds.socket.failed, 60)
   t.equal(found.sockets.lost['others'], 10)
 })
