@@ -43,15 +43,23 @@ export function parseThresholds(flags: ThresholdFlags): readonly Threshold[] | s
 }
 
 /**
- * Holds a run to the thresholds, and each run to two more: some step was answered as it was due, and
- * no attack was let in. What could not be measured does not pass.
+ * Holds a run to the thresholds, and each run to some more: it ran to its end, some step was answered
+ * as it was due, none failed unless `errors` allows it, and no attack was let in. What could not be
+ * measured does not pass.
  */
 export function judge(results: Results, thresholds: readonly Threshold[]): readonly Judged[] {
-  const { total, attacks } = results
+  const { total, attacks, interrupted } = results
   const answered = total.count - total.failed
   const letIn = attacks.reduce((sum, attack) => sum + attack.letIn, 0)
   const sent = attacks.reduce((sum, attack) => sum + attack.sent, 0)
+  const errors = thresholds.find(({ name }) => name === 'errors')?.most ?? 0
   return [
+    {
+      name: 'ran to its end',
+      limit: 'yes',
+      found: interrupted ? 'no' : 'yes',
+      passed: !interrupted,
+    },
     {
       name: 'steps answered',
       limit: 'at least 1',
@@ -59,25 +67,33 @@ export function judge(results: Results, thresholds: readonly Threshold[]): reado
       passed: answered >= 1 && total.latency !== null,
     },
     {
+      name: 'steps failed',
+      limit: shareLimit(errors),
+      found: shareOf(total.failed, total.count),
+      passed: total.failed / total.count <= errors,
+    },
+    {
       name: 'attacks let in',
       limit: 'none',
       found: `${number(letIn)} of ${number(sent)}`,
       passed: letIn === 0,
     },
-    ...thresholds.map((threshold) => judgeOne(results, threshold)),
+    ...thresholds.flatMap((one) => (one.name === 'errors' ? [] : [judgeLatency(results, one)])),
   ]
 }
 
-function judgeOne({ total }: Results, { name, most }: Threshold): Judged {
-  if (name === 'errors') {
-    const share = total.failed / total.count
-    return {
-      name: 'steps failed',
-      limit: `at most ${exactly(most * 100)} %`,
-      found: `${number(total.failed)} of ${number(total.count)}${total.count > 0 ? ` (${percent(share)})` : ''}`,
-      passed: share <= most,
-    }
-  }
+function shareLimit(most: number): string {
+  return most === 0 ? 'none' : `at most ${exactly(most * 100)} %`
+}
+
+function shareOf(part: number, whole: number): string {
+  return `${number(part)} of ${number(whole)}${whole > 0 ? ` (${percent(part / whole)})` : ''}`
+}
+
+function judgeLatency(
+  { total }: Results,
+  { name, most }: Extract<Threshold, { name: Percentile }>,
+): Judged {
   const found = total.latency?.[name]
   return {
     name: `${name === 'p999' ? 'p99.9' : name} latency`,

@@ -43,7 +43,10 @@ t.test('a run against a gateway is told in words and in files', async (t) => {
   const [json, html] = [join(cwd, 'results.json'), join(cwd, 'results.html')]
   const config = join(t.testdir({ 'gateway.yaml': several }), 'gateway.yaml')
   const args = ['--config', config, '--contact-center', 'north', '--json', json, '--html', html]
-  const { stdout, stderr, code } = await run([gateway.origin, ...short, ...args], { NORTH: secret })
+  const { stdout, stderr, code } = await run(
+    [gateway.origin, ...short, '--errors', '50%', ...args],
+    { NORTH: secret },
+  )
   t.equal(code, 0, stderr)
   t.match(stdout, gateway.origin)
   t.match(stderr, /1/)
@@ -74,6 +77,7 @@ t.test('what is past a limit is exit code 1', async (t) => {
   const slow = await startUpstream(t, (_, response) => void setTimeout(() => response.end(), 100))
   const rows: readonly (readonly [string, string, readonly string[], 0 | 1])[] = [
     ['within limits', upstream.origin, ['--p99', '1h', '--errors', '50%'], 0],
+    ['a socket that nobody gets', upstream.origin, ['--p99', '1h'], 1],
     ['too slow', slow.origin, ['--p50', '20ms'], 1],
     ['nobody there', 'http://127.0.0.1:9', [], 1],
   ]
@@ -97,13 +101,13 @@ t.test('Ctrl-C ends a run, which still reports', async (t) => {
   })
   const json = join(cwd, 'interrupted.json')
   // Whoever has arrived stays for longer than a test may take.
-  const args = '--attackers 0% --duration 10m --ramp 0 --rate 1/m --json'.split(' ')
+  const args = '--attackers 0% --duration 10m --ramp 0 --rate 1/m --errors 100% --json'.split(' ')
   const { ended, interrupt } = begin([patient.origin, ...args, json])
   await asked
   interrupt()
   const { stdout, stderr, code } = await ended
-  t.equal(code, 0, stderr)
-  t.match(stdout, patient.origin)
+  t.equal(code, 1, stderr)
+  t.match(stdout, /^ {2}ran to its end +yes +no +not met$/m)
   const results = JSON.parse(readFileSync(json, 'utf8'))
   t.equal(results.interrupted, true)
   t.ok(results.duration < 600_000)
