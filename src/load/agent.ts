@@ -1,9 +1,10 @@
 import { pathAt } from '../doctor/credentials.ts'
-import { type Answer, type Browser, navigation } from './browser.ts'
+import { type Answer, type Browser, navigation, subresource } from './browser.ts'
 import { type Channel, openChannel } from './channel.ts'
 import { Failure } from './failure.ts'
 import { chatsOf, type Shift } from './schedule.ts'
 import { type Stage, step } from './stage.ts'
+import { isConfig, readConfig } from './workspace-config.ts'
 
 /** One agent's shift: several chats, each in a frame of its own, in one browser. */
 export async function playAgent(stage: Stage, shift: Shift, name: string): Promise<void> {
@@ -36,7 +37,7 @@ async function playChat(desk: Desk, begins: number, agent: string, chat: number)
       step(desk, 'asset', parsed, async () => welcomed(desk, await browser.get(path, subresource))),
     ),
   )
-  const config = assets.map((asset) => asset?.text() ?? '').find((text) => apiToken.test(text))
+  const config = assets.map((asset) => asset?.text() ?? '').find(isConfig)
   const channel = await openSocket(desk, config ?? '')
   if (channel === null) return
   const { userId, sessionId, URLToken } = link
@@ -45,13 +46,6 @@ async function playChat(desk: Desk, begins: number, agent: string, chat: number)
   )
   if (joined !== null || !channel.isOpen()) await converse(desk, channel, begins)
   channel.leave()
-}
-
-const subresource = {
-  accept: '*/*',
-  'sec-fetch-site': 'same-origin',
-  'sec-fetch-mode': 'no-cors',
-  'sec-fetch-dest': 'script',
 }
 
 function welcomed({ tally }: Stage, answer: Answer): Answer {
@@ -75,23 +69,18 @@ function assetsOf(html: string, base: URL): readonly string[] {
   return [...new Set(paths)]
 }
 
-const apiToken = /\baccessTokenSecret["']?\s*:\s*["']([^"'\\]*)/
-const proof = /[?&]copilotSession=([\w.~-]+)/
-
 /** As the workspace's page does it, with what `config.js` hands to it. */
 async function openSocket(desk: Desk, config: string): Promise<Channel | null> {
   const { browser, clock, tally, target } = desk
-  const session = proof.exec(config)?.[1]
-  const query = `EIO=4&transport=websocket${session === undefined ? '' : `&copilotSession=${session}`}`
-  const path = pathAt(target.url, `/socket.io/?${query}`)
+  const { apiToken, socketPath } = readConfig(config)
+  const path = pathAt(target.url, socketPath)
   return step(desk, 'socket', clock.now(), async () => {
     const { status, socket } = await browser.upgrade(path, { origin: target.url.origin })
     tally.status('agents', status)
     if (socket === null) throw new Failure(String(status))
     tally.opened()
-    const token = apiToken.exec(config)?.[1] ?? null
     let connected = false
-    const channel = openChannel(socket, token, target.deadline, (lost) => {
+    const channel = openChannel(socket, apiToken, target.deadline, (lost) => {
       tally.closed(lost)
       if (connected && lost !== null) tally.failed('socket', lost)
     })

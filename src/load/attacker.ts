@@ -1,5 +1,5 @@
 import { pathAt } from '../doctor/credentials.ts'
-import { type Attacker, attacks } from './attacks.ts'
+import { type Attacker, attacks, type Outcome } from './attacks.ts'
 import { Failure } from './failure.ts'
 import { type Stage, step } from './stage.ts'
 
@@ -16,8 +16,9 @@ export async function playAttacker(stage: Stage, due: number, turn: number): Pro
     const ask = upgrade ? browser.upgrade : browser.get
     return ask(pathAt(target.url, path), headers)
   }
+  let outcome: Outcome | 'undecided' = 'undecided'
   await step(stage, 'attack', due, async () => {
-    const letIn = await act({
+    outcome = await act({
       ticket: forge({}),
       forge,
       prepare,
@@ -29,9 +30,8 @@ export async function playAttacker(stage: Stage, due: number, turn: number): Pro
       origin: target.url.origin,
       patience: target.deadline,
     })
-    if (!letIn) return
-    tally.letIn(name)
-    throw new Failure('attack let in')
+    if (outcome === 'let in') throw new Failure('attack let in')
   })
+  tally.ended(name, outcome)
   await browser.cut()
 }

@@ -3,18 +3,22 @@ import { denials, type Reason } from '../access/decision.ts'
 import { broken, queryOf, tampered, unsigned } from '../doctor/credentials.ts'
 import { isRefusal } from '../doctor/refusals.ts'
 import { closes } from '../forward/close.ts'
-import { type Answer, type Headers, navigation } from './browser.ts'
+import { type Answer, type Headers, navigation, subresource } from './browser.ts'
 import { openChannel } from './channel.ts'
 import { Failure } from './failure.ts'
 import type { Ticket } from './tickets.ts'
+import { readConfig, socketPath } from './workspace-config.ts'
 
 /** What must not get in, and why the gateway refuses it. */
 export interface Attack {
   readonly name: string
   readonly reason: Reason
-  /** Whether it got in. Rejects where it was neither let in nor refused as it deserves. */
-  readonly act: (attacker: Attacker) => Promise<boolean>
+  /** Rejects where it came to neither. */
+  readonly act: (attacker: Attacker) => Promise<Outcome>
 }
+
+/** What an attack came to; one that is `rate-limited` was refused before it was looked at. */
+export type Outcome = 'let in' | 'refused' | 'rate-limited'
 
 /** Somebody whom nobody has seen before, with a browser of their own. */
 export interface Attacker {
@@ -38,7 +42,6 @@ interface Asked {
   readonly upgrade?: true
 }
 
-const channel = '/socket.io/?EIO=4&transport=websocket'
 const month = 30 * 86_400_000
 
 export const attacks: readonly Attack[] = [
@@ -83,9 +86,12 @@ export const attacks: readonly Attack[] = [
     await prepare({ path: '/.copilot-gateway/logout', headers: navigation })
     return { path: '/', headers: { ...navigation, cookie: cookie.replace(/;.*/, '') } }
   }),
-  request('socket without a credential', 'token-missing', () => ({ path: channel, upgrade: true })),
+  request('socket without a credential', 'token-missing', () => ({
+    path: socketPath,
+    upgrade: true,
+  })),
   request('socket of a foreign page', 'origin-refused', ({ ticket }) => ({
-    path: `${channel}&${ticket.query}`,
+    path: `${socketPath}&${ticket.query}`,
     headers: { origin: 'https://copilot-gateway-load.invalid' },
     upgrade: true,
   })),
@@ -114,10 +120,10 @@ function request(
     reason,
     async act(attacker) {
       const answer = await attacker.ask(await make(attacker))
-      if (wasLetIn(answer)) return true
+      if (wasLetIn(answer)) return 'let in'
       const { status } = answer
-      // Whoever is refused too often is refused unread.
-      if (status === denials[reason] || status === denials['rate-limited']) return false
+      if (status === denials[reason]) return 'refused'
+      if (status === denials['rate-limited']) return 'rate-limited'
       throw new Failure(`${status}, not ${denials[reason]}`)
     },
   }
@@ -131,21 +137,26 @@ function wasLetIn({ status, headers, text }: Answer): boolean {
 }
 
 /** What Copilot's own backend lets everyone do who has its page. */
-async function joinAnother({ prepare, origin, patience, ticket }: Attacker): Promise<boolean> {
+async function joinAnother({ prepare, origin, patience, ticket }: Attacker): Promise<Outcome> {
   const { link, query } = ticket
   await prepare(page(query))
-  const { socket, status } = await prepare({ path: channel, headers: { origin }, upgrade: true })
+  const config = await prepare({ path: '/config.js', headers: subresource })
+  const { apiToken, socketPath } = readConfig(config.text())
+  const asked = { path: socketPath, headers: { origin }, upgrade: true } as const
+  const { socket, status } = await prepare(asked)
   if (socket === null) throw new Failure(String(status))
-  const opened = openChannel(socket, null, patience, () => {})
+  const opened = openChannel(socket, apiToken, patience, () => {})
   const { userId, sessionId, URLToken } = link
   try {
     await opened.connected
-    await opened.join({ userId, sessionId: other(sessionId), URLToken })
-    return true
-  } catch (error) {
-    const { code, reason } = closes['foreign-event']
-    if (error instanceof Failure && error.message === `${code} ${reason}`) return false
-    throw error
+    return await opened.join({ userId, sessionId: other(sessionId), URLToken }).then(
+      () => 'let in',
+      (error) => {
+        const { code, reason } = closes['foreign-event']
+        if (error instanceof Failure && error.message === `${code} ${reason}`) return 'refused'
+        throw error
+      },
+    )
   } finally {
     opened.leave()
   }

@@ -104,6 +104,14 @@ export const navigation = {
   'sec-fetch-dest': 'iframe',
 }
 
+/** How a page asks for what it loads. */
+export const subresource = {
+  accept: '*/*',
+  'sec-fetch-site': 'same-origin',
+  'sec-fetch-mode': 'no-cors',
+  'sec-fetch-dest': 'script',
+}
+
 const userAgent = 'copilot-gateway-load'
 
 // RFC 6455 §4.1

@@ -56,7 +56,7 @@ ${section('Percentiles', 'of all steps, logarithmic', percentileChart(results) +
 ${section('Steps', 'per second', rateChart(spans))}
 ${section('Open', 'agents and sockets', openChart(spans))}
 ${section('Statuses', 'of answers', statusChart(results) + tableHtml(statuses))}
-${section('Attacks', 'by the reason to refuse them', attackChart(results) + tableHtml(attacks))}
+${section('Attacks', 'by the reason they deserve', attackChart(results) + tableHtml(attacks))}
 ${section(kinds.title, null, tableHtml(kinds), 'whole')}
 ${section(failures.title, null, tableHtml(failures))}
 ${section(lost.title, null, tableHtml(lost))}
@@ -222,23 +222,32 @@ function statusChart(results: Results): string {
 }
 
 function attackChart({ attacks }: Results): string {
-  const reasons = new Map<string, { sent: number; letIn: number }>()
-  for (const { reason, sent, letIn } of attacks) {
-    const before = reasons.get(reason) ?? { sent: 0, letIn: 0 }
-    reasons.set(reason, { sent: before.sent + sent, letIn: before.letIn + letIn })
+  const reasons = new Map<string, { refused: number; undecided: number; letIn: number }>()
+  for (const { reason, refused, rateLimited, undecided, letIn } of attacks) {
+    const before = reasons.get(reason) ?? { refused: 0, undecided: 0, letIn: 0 }
+    reasons.set(reason, {
+      refused: before.refused + refused + rateLimited,
+      undecided: before.undecided + undecided,
+      letIn: before.letIn + letIn,
+    })
   }
   if (reasons.size === 0) return ''
   return barChart({
     id: 'attacks',
-    title: 'Attacks by the reason to refuse them',
+    title: 'Attacks by the reason they deserve',
     parts: [
-      { name: 'not let in', style: 'bar-2' },
+      { name: 'refused', style: 'bar-2' },
+      { name: 'undecided', style: 'bar-1' },
       { name: 'let in', style: 'bar-bad' },
     ],
-    rows: [...reasons].slice(0, mostBars).map(([reason, { sent, letIn }]) => ({
+    rows: [...reasons].slice(0, mostBars).map(([reason, { refused, undecided, letIn }]) => ({
       label: printable(reason),
-      said: letIn > 0 ? `${number(sent)}, ${number(letIn)} let in` : number(sent),
-      values: [sent - letIn, letIn],
+      said: [
+        number(refused + undecided + letIn),
+        ...(undecided > 0 ? [`${number(undecided)} undecided`] : []),
+        ...(letIn > 0 ? [`${number(letIn)} let in`] : []),
+      ].join(', '),
+      values: [refused, undecided, letIn],
     })),
   })
 }

@@ -41,6 +41,21 @@ export interface Second {
   readonly sockets: number
 }
 
+/** Attacks of one kind. */
+export interface Attacks {
+  readonly name: string
+  /** The gateway's reason for the refusal that they deserve, as its log has it. */
+  readonly reason: string
+  readonly sent: number
+  /** With the status or close code that they deserve. */
+  readonly refused: number
+  /** Refused with 429, before they were looked at. */
+  readonly rateLimited: number
+  readonly letIn: number
+  /** No answer, or one that is none of these. */
+  readonly undecided: number
+}
+
 export interface Results {
   readonly version: string
   /** An origin, never more. */
@@ -63,14 +78,8 @@ export interface Results {
   readonly statuses: Readonly<Record<'agents' | 'attackers', Readonly<Record<string, number>>>>
   /** Why steps failed: an error's code, a status that was not due, a close code with its reason. */
   readonly failures: Readonly<Record<string, number>>
-  /** Attacks by what was wrong with them, and how many of them were let in. */
-  readonly attacks: readonly {
-    readonly name: string
-    /** The gateway's reason for such a refusal, as its log has it. */
-    readonly reason: string
-    readonly sent: number
-    readonly letIn: number
-  }[]
+  /** By what was wrong with them. */
+  readonly attacks: readonly Attacks[]
   readonly sockets: {
     readonly opened: number
     readonly peak: number

@@ -192,18 +192,24 @@ function attackTable({ attacks }: Results): Table {
     title: 'Attacks',
     columns: [
       words('What is wrong'),
-      words('Reason to refuse it'),
+      words('Reason it deserves'),
       amount('Sent'),
+      amount('Rate-limited'),
+      amount('Undecided'),
       amount('Let in'),
     ],
-    rows: attacks.map(({ name, reason, sent, letIn }) => [
+    rows: attacks.map(({ name, reason, sent, rateLimited, undecided, letIn }) => [
       printable(name),
       printable(reason),
       number(sent),
+      number(rateLimited),
+      number(undecided),
       number(letIn),
     ]),
     none: 'No attack was sent.',
-    note: null,
+    note:
+      'The reason is what the gateway ought to log; seen from here are statuses and close codes. Undecided had no ' +
+      'answer, or another one than it deserves.',
   }
 }
 

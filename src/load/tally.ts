@@ -1,5 +1,6 @@
 import { build } from 'hdr-histogram-js'
-import type { Kind, Latency, Measured, Results, Second } from './results.ts'
+import type { Outcome } from './attacks.ts'
+import type { Attacks, Kind, Latency, Measured, Results, Second } from './results.ts'
 
 type Histogram = ReturnType<typeof build>
 type Who = keyof Results['statuses']
@@ -20,7 +21,7 @@ export interface Tally {
   readonly failed: (kind: Kind, why: string) => void
   readonly status: (who: Who, status: number) => void
   readonly attacked: (name: string, reason: string) => void
-  readonly letIn: (name: string) => void
+  readonly ended: (name: string, how: Outcome | 'undecided') => void
   readonly agents: (change: 1 | -1) => void
   readonly opened: () => void
   /** `lost`: why, where the other side closed it. */
@@ -30,6 +31,14 @@ export interface Tally {
   readonly second: (at: number) => readonly [Second, Measured]
   readonly found: (duration: number) => Found
 }
+
+const noAttacks = { sent: 0, refused: 0, rateLimited: 0, letIn: 0, undecided: 0 }
+const endings = {
+  refused: 'refused',
+  'rate-limited': 'rateLimited',
+  'let in': 'letIn',
+  undecided: 'undecided',
+} as const satisfies { readonly [How in Outcome | 'undecided']: keyof typeof noAttacks }
 
 /** More reasons than these are somebody's free text. */
 const mostReasons = 50
@@ -55,7 +64,7 @@ export function createTally(): Tally {
   const statuses = { agents: new Map<string, number>(), attackers: new Map<string, number>() }
   const failures = new Map<string, number>()
   const lost = new Map<string, number>()
-  const attacks = new Map<string, { name: string; reason: string; sent: number; letIn: number }>()
+  const attacks = new Map<string, { -readonly [Key in keyof Attacks]: Attacks[Key] }>()
   let agents = 0
   let sockets = 0
   let opened = 0
@@ -80,13 +89,13 @@ export function createTally(): Tally {
     },
     status: (who, status) => add(statuses[who], String(status)),
     attacked(name, reason) {
-      const attack = attacks.get(name) ?? { name, reason, sent: 0, letIn: 0 }
+      const attack = attacks.get(name) ?? { name, reason, ...noAttacks }
       attack.sent += 1
       attacks.set(name, attack)
     },
-    letIn(name) {
+    ended(name, how) {
       const attack = attacks.get(name)
-      if (attack !== undefined) attack.letIn += 1
+      if (attack !== undefined) attack[endings[how]] += 1
     },
     agents(change) {
       agents += change
@@ -133,7 +142,7 @@ export function createTally(): Tally {
         attackers: Object.fromEntries(statuses.attackers),
       },
       failures: Object.fromEntries(failures),
-      attacks: [...attacks.values()],
+      attacks: [...attacks.values()].map((one) => ({ ...one })),
       sockets: { opened, peak, lost: Object.fromEntries(lost) },
       lag: latencyOf(lags),
     }),

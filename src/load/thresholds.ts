@@ -44,7 +44,7 @@ export function parseThresholds(flags: ThresholdFlags): readonly Threshold[] | s
 
 /**
  * Holds a run to the thresholds, and each run to some more: it ran to its end, some step was answered
- * as it was due, none failed unless `errors` allows it, and no attack was let in. What could not be
+ * as it was due, none failed and no attack stayed undecided unless `errors` allows it, and none was let in. What could not be
  * measured does not pass.
  */
 export function judge(results: Results, thresholds: readonly Threshold[]): readonly Judged[] {
@@ -52,6 +52,7 @@ export function judge(results: Results, thresholds: readonly Threshold[]): reado
   const answered = total.count - total.failed
   const letIn = attacks.reduce((sum, attack) => sum + attack.letIn, 0)
   const sent = attacks.reduce((sum, attack) => sum + attack.sent, 0)
+  const undecided = attacks.reduce((sum, attack) => sum + attack.undecided, 0)
   const errors = thresholds.find(({ name }) => name === 'errors')?.most ?? 0
   return [
     {
@@ -76,7 +77,14 @@ export function judge(results: Results, thresholds: readonly Threshold[]): reado
       name: 'attacks let in',
       limit: 'none',
       found: `${number(letIn)} of ${number(sent)}`,
-      passed: letIn === 0,
+      // Of a kind of which nothing is known, all may have been.
+      passed: attacks.every((attack) => attack.letIn === 0 && attack.undecided < attack.sent),
+    },
+    {
+      name: 'attacks undecided',
+      limit: shareLimit(errors),
+      found: shareOf(undecided, sent),
+      passed: undecided <= errors * sent,
     },
     ...thresholds.flatMap((one) => (one.name === 'errors' ? [] : [judgeLatency(results, one)])),
   ]

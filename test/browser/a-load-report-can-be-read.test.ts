@@ -59,7 +59,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
       new RegExp(
         [
           'heading "Copilot Gateway 0\\.1\\.0" \\[level=1\\]',
-          'heading "Passed: all 7 thresholds are met\\." \\[level=2\\]',
+          'heading "Passed: all 8 thresholds are met\\." \\[level=2\\]',
           'rowheader "p99 latency".*cell "at most 20 ms".*cell "9\\.6 ms".*cell "met"',
           'heading "Latency of each second, logarithmic" \\[level=2\\]',
           'img "Latency over time"',
@@ -67,7 +67,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
           'img "Steps per second"',
           'img "Agents and open sockets"',
           'img "Statuses of answers"',
-          'img "Attacks by the reason to refuse them"',
+          'img "Attacks by the reason they deserve"',
           'rowheader "an expired token"',
           'rowheader "message"',
         ].join('.*'),

@@ -4,6 +4,7 @@ import { denials } from '../../src/access/decision.ts'
 import { attacks } from '../../src/load/attacks.ts'
 import { know } from '../sinks.ts'
 import { secret, startGateway, startUpstream } from '../stage.ts'
+import { attacksOf } from './results.ts'
 import { play, playAt } from './run.ts'
 
 const heard: Heard[] = []
@@ -61,7 +62,11 @@ t.test('every attack is refused as it deserves', async (t) => {
   t.equal(found.kinds.attack.count, 18, 'nine to each of the two links')
   t.strictSame(
     found.attacks,
-    attacks.map(({ name, reason }, i) => ({ name, reason, sent: i < 3 ? 2 : 1, letIn: 0 })),
+    attacks.map(({ name, reason }, i) => ({
+      name,
+      reason,
+      ...attacksOf(i < 3 ? 2 : 1, i < 3 ? 2 : 1),
+    })),
   )
   const refused = gateway.lines.filter(({ decision }) => decision === 'deny')
   t.strictSame(
@@ -126,11 +131,34 @@ t.test('an attack that gets in is told', async (t) => {
       name,
     )
     const letIn = found.attacks.reduce((sum, one) => sum + one.letIn, 0)
-    t.equal(found.kinds.attack.failed, letIn + prevented.length)
+    const undecided = found.attacks.reduce((sum, one) => sum + one.undecided, 0)
+    t.equal(undecided, prevented.length)
+    t.equal(found.kinds.attack.failed, letIn + undecided)
     t.equal(found.failures['attack let in'], letIn)
     for (const why of prevented) t.ok(found.failures[why], why)
   })
   await Promise.all(runs)
+})
+
+t.test('an attack that nobody answers is told', async (t) => {
+  const found = await play('http://127.0.0.1:9', { attackers: 0.1 })
+  t.equal(found.attacks.length, attacks.length)
+  for (const one of found.attacks) t.match(one, attacksOf(1, 0), one.name)
+})
+
+t.test('who has the page of a workspace tries another session with its token', async (t) => {
+  const { COPILOT_API_TOKEN, ...shown } = behind
+  const outdated = 'afd4c1f8e3b1'
+  know('secret', outdated)
+  const rows = [
+    ['that of config.js', shown, attacksOf(1, 1)],
+    ['one that the backend refuses', { ...shown, COPILOT_API_TOKEN: outdated }, attacksOf(1, 0)],
+  ] as const
+  for (const [name, env, expected] of rows) {
+    const start = () => startGateway(t, workspace.page.origin, env)
+    const { found } = await playAt(start, { attackers: 0.1 })
+    t.match(found.attacks.at(-1), expected, name)
+  }
 })
 
 t.test('who is refused too often is still refused', async (t) => {
@@ -142,6 +170,10 @@ t.test('who is refused too often is still refused', async (t) => {
     attacks.length - 3,
     'all but two and who joined',
   )
+  const sum = (key: 'refused' | 'rateLimited'): number =>
+    found.attacks.reduce((sum, attack) => sum + attack[key], 0)
+  t.equal(sum('rateLimited'), attacks.length - 3)
+  t.equal(sum('refused'), 3)
   t.strictSame(found.total.failed, 0, 'agents at the same address are let in')
 })
 

@@ -5,7 +5,7 @@ import { presentHtml } from '../../src/load/html.ts'
 import { style } from '../../src/load/html-style.ts'
 import type { Results } from '../../src/load/results.ts'
 import { judge } from '../../src/load/thresholds.ts'
-import { resultsOf, saying } from './results.ts'
+import { attacksOf, resultsOf, saying } from './results.ts'
 
 const present = (results: Results): string => presentHtml(results, judge(results, []))
 
@@ -105,11 +105,14 @@ t.test('each picture has its own name and description', async (t) => {
 
 t.test('attacks that were let in stand out, by their reason', async (t) => {
   const attacks = [
-    { name: 'one', reason: 'claim-mismatch', sent: 10, letIn: 1 },
-    { name: 'other', reason: 'claim-mismatch', sent: 10, letIn: 4 },
+    { name: 'one', reason: 'claim-mismatch', ...attacksOf(10, 9), undecided: 0, letIn: 1 },
+    { name: 'other', reason: 'claim-mismatch', ...attacksOf(10, 4), undecided: 2, letIn: 4 },
   ]
   const html = present(resultsOf({ changes: { attacks } }))
-  t.match(html, '>20, 5 let in</text>')
+  t.match(html, '>20, 2 undecided, 5 let in</text>')
   t.match(html, '<rect class="bar-bad" x="75%" width="25%"')
-  t.match(html, /<section id="state" class="bad">\n<h2>Failed: 1 of 4 .*attacks let in/)
+  t.match(
+    html,
+    /<section id="state" class="bad">\n<h2>Failed: 2 of 5 .*attacks let in, attacks undecided/,
+  )
 })

@@ -87,7 +87,13 @@ export function resultsOf({
     },
     failures: tally({ ECONNREFUSED: failed }),
     attacks:
-      each === 0 ? [] : attacks.map(([name, reason]) => ({ name, reason, sent: each, letIn: 0 })),
+      each === 0
+        ? []
+        : attacks.map(([name, reason]) => ({
+            name,
+            reason,
+            ...attacksOf(each, isDown ? 0 : each),
+          })),
     sockets: {
       opened: kinds.socket.count - kinds.socket.failed,
       peak: Math.max(0, ...all.map(({ sockets }) => sockets)),
@@ -109,10 +115,14 @@ export function saying(text: string): Results {
       plan: { [text]: text },
       statuses: { agents: {}, attackers: { [text]: 1 } },
       failures: { [text]: 1 },
-      attacks: [{ name: text, reason: text, sent: 1, letIn: 0 }],
+      attacks: [{ name: text, reason: text, ...attacksOf(1, 1) }],
       sockets: { opened: 1, peak: 1, lost: { [text]: 1 } },
     },
   })
+}
+
+export function attacksOf(sent: number, refused: number) {
+  return { sent, refused, rateLimited: 0, letIn: 0, undecided: sent - refused }
 }
 
 /** Half of them take `usual` ms. */

@@ -36,7 +36,7 @@ t.test('each flag is a limit, whose value itself is within it', async (t) => {
     [{ errors: '100%' }, ['steps failed', 'at most 100 %', '10 of 10,000 (0.10 %)', true]],
   ]
   for (const [flags, expected] of rows) {
-    const at = 'errors' in flags ? 2 : 4
+    const at = 'errors' in flags ? 2 : 5
     t.strictSame(judged(flags, { ...base, total })[at], expected, JSON.stringify(flags))
   }
 })
@@ -49,6 +49,7 @@ t.test('all that is asked for is held to, and nothing else', async (t) => {
       'steps answered',
       'steps failed',
       'attacks let in',
+      'attacks undecided',
       'p50 latency',
       'p99.9 latency',
     ],
@@ -64,6 +65,7 @@ t.test(
       'steps answered': ['12,000 of 12,000', true],
       'steps failed': ['0 of 12,000 (0 %)', true],
       'attacks let in': ['0 of 600', true],
+      'attacks undecided': ['0 of 600 (0 %)', true],
     }
     const rows: readonly (readonly [
       string,
@@ -72,7 +74,11 @@ t.test(
     ])[] = [
       ['as it should be', base, {}],
       ['ended early', { ...base, interrupted: true }, { 'ran to its end': ['no', false] }],
-      ['no attacks', { ...base, attacks: [] }, { 'attacks let in': ['0 of 0', true] }],
+      [
+        'no attacks',
+        { ...base, attacks: [] },
+        { 'attacks let in': ['0 of 0', true], 'attacks undecided': ['0 of 0', true] },
+      ],
       [
         'no step',
         resultsOf({ seconds: 0 }),
@@ -80,6 +86,7 @@ t.test(
           'steps answered': ['0 of 0', false],
           'steps failed': ['0 of 0', false],
           'attacks let in': ['0 of 0', true],
+          'attacks undecided': ['0 of 0', true],
         },
       ],
       [
@@ -104,6 +111,19 @@ t.test(
         { 'steps answered': ['12,000 of 12,000', false] },
       ],
       [
+        'one attack without an answer',
+        first ? { ...base, attacks: [...attacks, { ...first, undecided: 1 }] } : base,
+        { 'attacks undecided': ['1 of 600 (0.17 %)', false] },
+      ],
+      [
+        'no attack of a kind answered',
+        first ? { ...base, attacks: [...attacks, { ...first, undecided: 120 }] } : base,
+        {
+          'attacks let in': ['0 of 600', false],
+          'attacks undecided': ['120 of 600 (20.0 %)', false],
+        },
+      ],
+      [
         'one attack let in',
         first ? { ...base, attacks: [...attacks, { ...first, letIn: 1 }] } : base,
         { 'attacks let in': ['1 of 600', false] },
@@ -118,6 +138,24 @@ t.test(
     }
   },
 )
+
+t.test('--errors allows attacks without an answer, but not of a whole kind', async (t) => {
+  const [first, ...attacks] = base.attacks
+  const rows = [
+    [119, [true, true]],
+    [120, [false, true]],
+  ] as const
+  for (const [undecided, expected] of rows) {
+    const results = first ? { ...base, attacks: [...attacks, { ...first, undecided }] } : base
+    t.strictSame(
+      judged({ errors: '20%' }, results)
+        .slice(3)
+        .map(([, , , passed]) => passed),
+      expected,
+      String(undecided),
+    )
+  }
+})
 
 t.test('what was not measured passes no threshold', async (t) => {
   const flags = { p50: '1d', p90: '1d', p99: '1d', p999: '1d', errors: '100%' }
