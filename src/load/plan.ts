@@ -1,3 +1,4 @@
+import { number } from '../report/words.ts'
 import { count, duration, longestTimer, type Parser, wrong } from '../settings/parsers.ts'
 import type { Plan } from './schedule.ts'
 
@@ -14,11 +15,11 @@ export function readPlan(asked: Asked): Plan | string {
     return 0
   }
   const plan: Plan = {
-    agents: read('agents', count),
+    agents: read('agents', upTo(most.agents)),
     rate: read('rate', frequency),
     duration: read('duration', duration(1000, longestTimer)),
     ramp: read('ramp', duration(0)),
-    chats: read('chats', count),
+    chats: read('chats', upTo(most.chats)),
     pause: read('messages', duration(10)),
     attackers: read('attackers', share),
   }
@@ -26,10 +27,23 @@ export function readPlan(asked: Asked): Plan | string {
   return problems[0] ?? plan
 }
 
+/** What one process can play. */
+const most = { agents: 20_000, chats: 100, rate: 2000 } as const
+
+function upTo(limit: number): Parser<number> {
+  return (text, around) => {
+    const parsed = count(text, around)
+    return 'value' in parsed && parsed.value > limit
+      ? wrong(`must be ${number(limit)} or less`)
+      : parsed
+  }
+}
+
 /** Per second. */
 const frequency: Parser<number> = (text) => {
-  const [, number, unit] = /^(\d{1,6}(?:\.\d{1,6})?)\/(s|m)$/.exec(text) ?? []
-  const value = Number(number) / (unit === 'm' ? 60 : 1)
+  const [, digits, unit] = /^(\d{1,6}(?:\.\d{1,6})?)\/(s|m)$/.exec(text) ?? []
+  const value = Number(digits) / (unit === 'm' ? 60 : 1)
+  if (value > most.rate) return wrong(`must be ${number(most.rate)}/s or less`)
   return value > 0
     ? { value, warnings: [] }
     : wrong('must be a number a second or minute, such as 2/s')

@@ -1,4 +1,5 @@
 import { number, percent, plural, printable } from '../report/words.ts'
+import { advice } from './advice.ts'
 import type { Measured, Results } from './results.ts'
 import type { Span } from './spans.ts'
 import type { Judged } from './thresholds.ts'
@@ -83,7 +84,7 @@ function latencyCells(latency: Span['latency']): readonly string[] {
 
 const latencyColumns: readonly Column[] = ['p50', 'p90', 'p99', 'p99.9', 'max'].map(amount)
 
-/** The sentences above the tables: what was found in all. */
+/** The sentences above the tables: what was found in all, and what to do about it. */
 export function summary(results: Results): readonly string[] {
   const { total, duration, interrupted, sockets } = results
   const perSecond = rate(total, duration)
@@ -100,6 +101,7 @@ export function summary(results: Results): readonly string[] {
         `${milliseconds(latency.p99)}, the slowest in ${milliseconds(latency.max)}.`,
     `${plural(sockets.opened, 'socket')} opened, ${number(sockets.peak)} at once at most; ` +
       `${number(lost)} closed by the other side.`,
+    ...advice(results),
   ]
 }
 

@@ -134,7 +134,7 @@ export function createTally(): Tally {
           ? []
           : curve.map((percentile) => ({
               percentile,
-              latency: inMs(total.latencies.getValueAtPercentile(percentile)),
+              latency: valueAt(total.latencies, percentile),
             })),
       seconds,
       statuses: {
@@ -171,7 +171,7 @@ function measured({ count, failed, latencies }: Record): Measured {
 
 function latencyOf(histogram: Histogram): Latency | null {
   if (histogram.totalCount === 0) return null
-  const at = (percentile: number): number => inMs(histogram.getValueAtPercentile(percentile))
+  const at = (percentile: number): number => valueAt(histogram, percentile)
   return {
     min: inMs(histogram.minNonZeroValue),
     mean: inMs(histogram.mean),
@@ -181,6 +181,11 @@ function latencyOf(histogram: Histogram): Latency | null {
     p999: at(99.9),
     max: inMs(histogram.maxValue),
   }
+}
+
+/** Its histogram rounds up, past what was ever measured. */
+function valueAt(histogram: Histogram, percentile: number): number {
+  return inMs(Math.min(histogram.getValueAtPercentile(percentile), histogram.maxValue))
 }
 
 function inMs(µs: number): number {

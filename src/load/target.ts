@@ -28,7 +28,7 @@ export async function findTarget(
   const foreign = addresses.find(({ address }) => !isLoopback(address))
   if (!owned && foreign !== undefined) {
     const where = foreign.address === host ? host : `${host} is ${foreign.address}, which`
-    return `${where} is not this machine: load goes there only with --yes-i-own-this`
+    return `${where} is no loopback address: load goes there only with --yes-i-own-this`
   }
   return { url, addresses, deadline: patience }
 }

@@ -35,12 +35,12 @@ export function rate({ count }: Measured, duration: number): number | null {
 const tolerated = { share: 0.1, lag: 1 } as const
 
 /**
- * Why the figures may be this machine's own rather than the target's; null where they are not. Each
+ * Why the figures may be this machine's own rather than the target's; null where they are not, or there are none. Each
  * latency counts from when its step was due, so that this machine's lateness is part of it.
  */
 export function doubt({ lag, total }: Results): string | null {
-  if (lag === null) return null
-  const limit = Math.max(tolerated.lag, tolerated.share * (total.latency?.p99 ?? 0))
+  if (lag === null || total.latency === null) return null
+  const limit = Math.max(tolerated.lag, tolerated.share * total.latency.p99)
   if (lag.p99 <= limit) return null
   const share = `a tenth of the p99 latency, and ${milliseconds(tolerated.lag)} at least`
   return (

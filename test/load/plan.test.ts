@@ -25,6 +25,10 @@ t.test('a plan is read from flags', async (t) => {
     [{}, {}],
     [{ rate: '90/m' }, { rate: 1.5 }],
     [{ rate: '0.25/s' }, { rate: 0.25 }],
+    [
+      { agents: '20000', rate: '2000/s' },
+      { agents: 20_000, rate: 2000 },
+    ],
     [{ attackers: '0%' }, { attackers: 0 }],
     [{ attackers: '12.5%' }, { attackers: 0.125 }],
     [{ ramp: '0' }, { ramp: 0 }],
@@ -39,6 +43,9 @@ t.test('what is wrong with a flag is said', async (t) => {
   const rows: readonly (readonly [Partial<typeof asked>, string])[] = [
     [{ agents: '0' }, '--agents must be a whole number above 0'],
     [{ chats: '1.5' }, '--chats must be a whole number above 0'],
+    [{ agents: '20001' }, '--agents must be 20,000 or less'],
+    [{ chats: '101' }, '--chats must be 100 or less'],
+    [{ rate: '2000.1/s' }, '--rate must be 2,000/s or less'],
     [{ rate: '5' }, '--rate must be a number a second or minute, such as 2/s'],
     [{ rate: '0/s' }, '--rate must be a number a second or minute, such as 2/s'],
     [{ rate: '5/h' }, '--rate must be a number a second or minute, such as 2/s'],

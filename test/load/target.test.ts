@@ -60,7 +60,7 @@ t.test('and nowhere else, unless somebody says that it is theirs', async (t) => 
   ]
   for (const [written, where] of rows) {
     const url = new URL(`http://${written}:8080`)
-    const sentence = `${where} is not this machine: load goes there only with --yes-i-own-this`
+    const sentence = `${where} is no loopback address: load goes there only with --yes-i-own-this`
     t.equal(await findTarget(url, false, resolve), sentence, written)
     t.match(await findTarget(url, true, resolve), { url }, `${written}, owned`)
   }
