@@ -10,6 +10,7 @@ import { findTarget } from '../load/target.ts'
 import { presentText } from '../load/text.ts'
 import { judge, parseThresholds } from '../load/thresholds.ts'
 import { createMint } from '../load/tickets.ts'
+import { doubt } from '../load/words.ts'
 import { type Paint, printableJson } from '../report/words.ts'
 import { baseUrl, errorCode } from '../settings/parsers.ts'
 import { readSome, surroundings, wrongSettings } from './environment.ts'
@@ -17,7 +18,7 @@ import { readSigner } from './signer.ts'
 import { wrongUsage } from './usage.ts'
 import { version } from './version.ts'
 
-/** Plays agents and attackers against a gateway. Exit code 1 where a threshold fails, or nothing was answered. */
+/** Plays agents and attackers against a gateway. Exit code 1 where a threshold is not met, or a report can't be written. */
 export async function load(args: readonly string[]): Promise<0 | 1 | 2> {
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
   const [base, ...others] = positionals
@@ -42,9 +43,12 @@ export async function load(args: readonly string[]): Promise<0 | 1 | 2> {
   if (typeof signer === 'string') return wrongUsage(signer)
   if (signer === null) return 1
   // Found out before the run, not after an hour of it.
-  for (const file of [values.json, values.html]) {
-    const problem = file === undefined ? null : unwritable(file)
-    if (problem !== null) return refuse(`${file} cannot be written (${problem})`)
+  const { json, html } = values
+  for (const [flag, file] of Object.entries({ json, html })) {
+    if (file === '-')
+      return wrongUsage(`--${flag} needs a file: the report in words goes to stdout`)
+    const problem = file === undefined ? null : tried(() => closeSync(openSync(file, 'a')))
+    if (problem !== null) return refuse(unwritten(file, problem))
   }
 
   const urlToken = values['url-token'] ?? signer.urlToken ?? 'load'
@@ -54,6 +58,7 @@ export async function load(args: readonly string[]): Promise<0 | 1 | 2> {
   const stop = (): void => interrupt.abort()
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
+  process.stderr.on('error', ignore)
   const progress = createProgress(process.stderr, plan.duration, paint(process.stderr))
   const found = await runLoad({
     target,
@@ -68,11 +73,39 @@ export async function load(args: readonly string[]): Promise<0 | 1 | 2> {
   const results: Results = { ...found, version: version(), plan: asked }
 
   const judged = judge(results, thresholds)
-  process.stdout.write(presentText(results, judged, paint(process.stdout)))
-  const { json, html } = values
-  if (json !== undefined) writeFileSync(json, printableJson({ ...results, judged }))
-  if (html !== undefined) writeFileSync(html, presentHtml(results, judged))
-  return judged.every(({ passed }) => passed) ? 0 : 1
+  const passed = judged.every((one) => one.passed)
+  const files = [
+    [json, () => printableJson({ passed, doubt: doubt(results), ...results, judged })],
+    [html, () => presentHtml(results, judged)],
+  ] as const
+  const problems = files.flatMap(([file, present]) => {
+    const text = file === undefined ? '' : present()
+    const problem = file === undefined ? null : tried(() => writeFileSync(file, text))
+    return problem === null ? [] : unwritten(file, problem)
+  })
+  const unsaid = await say(presentText(results, judged, paint(process.stdout)))
+  if (unsaid !== null) problems.push(unwritten('The report', unsaid))
+  for (const problem of problems) process.stderr.write(`${problem}\n`)
+  return passed && problems.length === 0 ? 0 : 1
+}
+
+/** Writes to stdout; the error's code where nobody reads it, or nothing can be written. */
+function say(text: string): Promise<string | null> {
+  return new Promise((resolve, reject) => {
+    process.stdout.once('error', ignore)
+    process.stdout.write(text, (error) => {
+      const code = errorCode(error)
+      if (error && code === null) reject(error)
+      else resolve(code)
+    })
+  })
+}
+
+/** Whatever it is of is told elsewhere, or nobody is left to be told. */
+function ignore(): void {}
+
+function unwritten(what: string | undefined, code: string): string {
+  return `${what} cannot be written (${code})`
 }
 
 function paint(stream: NodeJS.WriteStream): Paint {
@@ -108,10 +141,10 @@ function refuse(problem: string): 2 {
   return 2
 }
 
-/** Why a file can't be written; null where it can. */
-function unwritable(file: string): string | null {
+/** The system's code of what went wrong; null where nothing did. */
+function tried(act: () => void): string | null {
   try {
-    closeSync(openSync(file, 'a'))
+    act()
     return null
   } catch (error) {
     const code = errorCode(error)

@@ -41,15 +41,17 @@ export const usage = `Usage: copilot-gateway [command]
             --messages 5s   in each of them
             --rate 2/s      so many of them leave and are replaced
             --duration 30s  of which --ramp 5s at either end: they arrive, they leave
-            --attackers 5%  of what is opened must not let in, and is tried all the same
+            --attackers 5%  of what is opened must not let in, and is tried all the same: each
+                            kind of attack once at least, unless it is 0%
             --p50 --p90 --p99 --p999 50ms, --errors 0.1%
-                            past one of these the exit code is 1, or where an attack gets in
+                            past one of these the exit code is 1, or where an attack gets in;
+                            without --errors no step may fail; one may wait 10 s for its answer
             --json F --html F
                             write the results to these files too
             --contact-center N, --url-token T, --config F
                             what links are made of, from the settings
             --yes-i-own-this
-                            without it load goes to this machine only
+                            without it load goes to loopback addresses only
 
   --help, -h   Print this.
   --version    Print the version.

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import jsonwebtoken from 'jsonwebtoken'
@@ -15,20 +16,28 @@ const cwd = t.testdir({})
 const short = '--agents 1 --rate 1/s --chats 1 --duration 1s --ramp 0 --messages 1s'.split(' ')
 type Env = Readonly<Record<string, string>>
 
-function begin(args: readonly string[], env: Env = { JWT_SECRET: secret }) {
+function begin(
+  args: readonly string[],
+  env: Env = { JWT_SECRET: secret },
+  stdout: 'pipe' | number = 'pipe',
+) {
   const child = spawn(process.execPath, [cli, 'load', ...args], {
     cwd,
     env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', stdout, 'pipe'],
   })
   t.teardown(() => child.kill('SIGKILL'))
-  const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
+  const ended = Promise.all([read(child.stdout), read(child.stderr), once(child, 'close')]).then(
     ([stdout, stderr, [code]]) => {
       pour('stderr', stdout + stderr)
       return { stdout, stderr, code }
     },
   )
   return { ended, interrupt: () => child.kill('SIGINT') }
+}
+
+function read(stream: Readable | null) {
+  return stream === null ? '' : text(stream)
 }
 
 function run(args: readonly string[], env?: Env) {
@@ -47,11 +56,12 @@ t.test('a run against a gateway is told in words and in files', async (t) => {
     [gateway.origin, ...short, '--errors', '50%', ...args],
     { NORTH: secret },
   )
-  t.equal(code, 0, stderr)
+  t.equal(code, 1, stderr)
   t.match(stdout, gateway.origin)
   t.match(stderr, /1/)
   const results = JSON.parse(readFileSync(json, 'utf8'))
   t.match(results, {
+    passed: false,
     version: /^\d+\.\d+\.\d+$/,
     target: gateway.origin,
     interrupted: false,
@@ -60,7 +70,12 @@ t.test('a run against a gateway is told in words and in files', async (t) => {
     statuses: { agents: { 200: 1, 404: 1 } },
     failures: { 404: 2 },
   })
-  t.ok(results.judged.every(({ passed }: { passed: boolean }) => passed))
+  t.ok(results.doubt === null || results.doubt.includes('doubtful'))
+  t.strictSame(
+    results.judged.filter(({ passed }: { passed: boolean }) => !passed),
+    [{ name: 'attacks let in', limit: 'none', found: '0 of 15', passed: false }],
+    'nobody gets a socket, on which another session could be joined',
+  )
   t.match(readFileSync(html, 'utf8'), /^<!doctype html>/i)
 
   const { url = '' } = upstream.seen.find(({ url }) => url.includes('-1-0&')) ?? {}
@@ -110,8 +125,26 @@ t.test('Ctrl-C ends a run, which still reports', async (t) => {
   t.match(stdout, /^ {2}ran to its end +yes +no +not met$/m)
   const results = JSON.parse(readFileSync(json, 'utf8'))
   t.equal(results.interrupted, true)
+  t.equal(results.passed, false)
   t.ok(results.duration < 600_000)
   t.ok(results.kinds.document.count > 0)
+})
+
+t.test('a report that cannot be written is said plainly, and the others are written', async (t) => {
+  const plan = [upstream.origin, ...short, '--attackers', '0%', '--errors', '100%']
+  const full = openSync('/dev/full', 'w')
+  t.teardown(() => closeSync(full))
+  const [json, html] = [join(cwd, 'unread.json'), join(cwd, 'full.html')]
+  const [unread, disk] = await Promise.all([
+    begin([...plan, '--json', json], undefined, full).ended,
+    run([...plan, '--json', '/dev/full', '--html', html]),
+  ])
+  t.match(unread, { code: 1, stderr: /(?:^|\n)The report cannot be written \(ENOSPC\)\n$/ })
+  t.equal(JSON.parse(readFileSync(json, 'utf8')).passed, true)
+  t.match(disk, { code: 1, stderr: /(?:^|\n)\/dev\/full cannot be written \(ENOSPC\)\n$/ })
+  t.match(disk.stdout, 'Passed: ')
+  t.match(readFileSync(html, 'utf8'), '<!doctype html>')
+  for (const { stderr } of [unread, disk]) t.notMatch(stderr, /^ +at /m)
 })
 
 t.test('wrong usage', async (t) => {
@@ -130,6 +163,8 @@ t.test('wrong usage', async (t) => {
       /^192\.0\.2\.1 is no loopback address: load goes there only/,
     ],
     ['any address', ['http://0.0.0.0:1'], /^0\.0\.0\.0 is no loopback address/],
+    ['stdout for JSON', [to, '--json', '-'], /^--json needs a file: /],
+    ['stdout for HTML', [to, '--html', '-'], /^--html needs a file: /],
     ['no such folder', [to, '--json', 'no/where'], /^no\/where cannot be written \(ENOENT\)\n$/],
     ['no settings', [to, '--config', 'nowhere'], /^nowhere must be a file that can be read/, 1],
     ['public keys', [to, '--config', config], / has public keys: whoever has the private ones/, 1],
