@@ -4,7 +4,7 @@ export type Kind =
   | 'document'
   /** Scripts, styles and `config.js`, with the cookie. */
   | 'asset'
-  /** From the handshake to the answer to the socket.io CONNECT. */
+  /** From the handshake to the answer to the socket.io CONNECT; once more, failed, where it is lost. */
   | 'socket'
   /** From `join` to its acknowledgement. */
   | 'join'

@@ -145,7 +145,8 @@ function kindTable({ kinds, total }: Results): Table {
     none: 'None.',
     note:
       'Latency counts from when a step was due. A socket is open with the answer to its socket.io CONNECT, ' +
-      'a join ends with its acknowledgement, a message with the pong of a ping behind it, an attack with its refusal.',
+      'a join ends with its acknowledgement, a message with the pong of a ping behind it, an attack with its refusal. ' +
+      'A socket that is lost is a failed step more.',
   }
 }
 

@@ -46,7 +46,8 @@ Latency by kind of step, in ms
   all but attack  12,000       4   1.6   3.2  9.6     24    64
   Latency counts from when a step was due. A socket is open with the answer to
   its socket.io CONNECT, a join ends with its acknowledgement, a message with
-  the pong of a ping behind it, an attack with its refusal.
+  the pong of a ping behind it, an attack with its refusal. A socket that is
+  lost is a failed step more.
 
 Statuses of answers
   Status  Agents  Attackers
