@@ -164,9 +164,9 @@ function framesOf(
   }
 }
 
-/** A code and its reason, fit to be shown: the other side may write anything. */
+/** A code, and its reason where it is one of the gateway's: another may hold whatever was sent, a token too. */
 function closeOf(payload: Buffer): string {
   if (payload.length < 2) return '1005'
-  const reason = payload.toString('utf8', 2).replace(/[^ -~]/g, '?')
-  return `${payload.readUInt16BE()} ${reason}`.trim()
+  const reason = payload.toString('latin1', 2)
+  return `${payload.readUInt16BE()} ${/^session-[a-z]{1,20}$/.test(reason) ? reason : ''}`.trim()
 }
