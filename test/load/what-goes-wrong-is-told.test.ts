@@ -100,10 +100,17 @@ t.test('each step that fails says why, and what depends on it is not begun', asy
     ],
     [
       'a socket that the other side closes',
-      { onPacket: after('420', (client) => client.close(1008, 'session\u001b-expired')) },
+      { onPacket: after('420', (client) => client.close(1008, 'session-expired')) },
       { join: 1, ...gone },
-      { '1008 session?-expired': 2, 'socket lost': 4 },
-      { '1008 session?-expired': 1 },
+      { '1008 session-expired': 2, 'socket lost': 4 },
+      { '1008 session-expired': 1 },
+    ],
+    [
+      'a socket that is closed for a reason that may hold a token',
+      { onPacket: after('420', (client) => client.close(1008, 'Bearer \u001b-eyJ')) },
+      { join: 1, ...gone },
+      { 1008: 2, 'socket lost': 4 },
+      { 1008: 1 },
     ],
     [
       'a socket that is closed without a code',
