@@ -198,7 +198,7 @@ t.test('failures of too many names are counted as others', async (t) => {
   let closed = 0
   const origin = await startWorkspace(t, {
     onPacket(client, packet) {
-      if (packet.startsWith('420')) client.close(4000, `reason ${closed}`)
+      if (packet.startsWith('420')) client.close(4000 + (closed % 900))
       else answer(client, packet)
       closed += 1
     },
