@@ -64,7 +64,7 @@ t.test('one cookie per session, the same each time', async (t) => {
     await idOf({}),
     await idOf(other({ userId: 'agent-8' })),
     await idOf(other({ sessionId: 'session-2' })),
-    await idOf({ URLToken: 'another' }),
+    await idOf({ URLToken: '0a7e91c4b2' }),
     await idOf(other({ userId: 'agent-7session', sessionId: '-1' })),
     await idOf(other({ userId: 'agent-', sessionId: '7session-1' })),
   ]

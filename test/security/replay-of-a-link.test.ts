@@ -15,7 +15,7 @@ t.test('it is good for no other session', async (t) => {
   for (const changes of [
     { userId: 'VICTIM' },
     { sessionId: 'VICTIM' },
-    { auth: jwt({ ...claims, URLToken: ids.URLToken }), URLToken: 'another' },
+    { auth: jwt({ ...claims, URLToken: ids.URLToken }), URLToken: '0a7e91c4b2' },
   ]) {
     t.equal((await ask(gateway.origin, link(changes))).status, 403, Object.keys(changes).join())
   }
