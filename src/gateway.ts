@@ -126,7 +126,7 @@ export async function createGateway(
   const gate: Gate = { ...config, keyring, isRevoked: revocations.has }
   const readClient = clientReader(config.trustedProxies, listener.tls ? 'https' : 'http')
   const upstream = createUpstream(config.upstream, probeDelay)
-  const inFlight = new InFlight<Exchange>()
+  const inFlight = new InFlight()
   const pressure = await watchPressure(app)
   const carrier: Carrier = {
     upstream,
@@ -218,7 +218,7 @@ export async function createGateway(
     refuseOverloaded: (request, response) =>
       begin(request, response, null).exchange.refuse('overloaded'),
     refuseUnread,
-    refuseRest: (response) => inFlight.of(response)?.refuseRest() ?? false,
+    refuseRest: (response) => open.refuseRest(response),
     upgrade(request, socket, head, admitted) {
       const response = new ServerResponse(request)
       response.shouldKeepAlive = false

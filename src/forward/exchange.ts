@@ -41,7 +41,7 @@ export interface Carrier {
   readonly claimedBy: ClaimedBy
   readonly open: OpenExchanges
   /** The requests that the gateway has not yet answered. */
-  readonly inFlight: InFlight<Exchange>
+  readonly inFlight: InFlight
   readonly audit: Audit
   /** Null where nobody traces. */
   readonly tracing: Tracing | null
@@ -104,6 +104,7 @@ const unwantedTimeout = 5000
  * undici, straight into the raw response. An upgrade differs only in what a 101 becomes.
  */
 export class Exchange implements Open, Dispatcher.DispatchHandler {
+  place = -1
   lease: Lease
   readonly #carrier: Carrier
   #decided: Decided
@@ -119,7 +120,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #waitsFor: 'client' | 'upstream' = 'client'
   /** An event stream: no deadline but its session's. */
   #endless = false
-  #dispatch: (() => void) | null = null
+  /** What was sent upstream, while it may have to be sent again. */
+  #sent: Sent | null = null
   #controller: Dispatcher.DispatchController | null = null
   /** Reads what the client says on Copilot's channel; null elsewhere. */
   #channel: ChannelReader | null = null
@@ -166,7 +168,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       onSettled: () => this.#bodySettled(),
     })
     carrier.open.add(this)
-    carrier.inFlight.add(this)
+    carrier.inFlight.enter()
     response.on('close', () => this.#responseClosed())
     upgrade?.onLeave(() => this.cut('client'))
     // HTTP/2 waits for the rest of an upload whose answer is out.
@@ -220,13 +222,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     send(this.#request, this.#response, answer)
   }
 
-  answersWith(response: ServerResponse): boolean {
-    return response === this.#response
-  }
-
-  /** The rest of the request is no HTTP. Whether there was still time to say so. */
-  refuseRest(): boolean {
-    if (this.#response.headersSent) return false
+  refuseRest(answer: ServerResponse): boolean {
+    if (answer !== this.#response || answer.headersSent) return false
     this.#response.shouldKeepAlive = false
     this.refuse('request-malformed')
     return true
@@ -394,9 +391,9 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     if (this.#finished) return
-    if (this.#canRetry(error)) {
+    if (this.#sent !== null && this.#canRetry(error)) {
       this.#retried = true
-      this.#dispatch?.()
+      this.#carrier.upstream.dispatcher.dispatch(this.#sent, this)
       return
     }
     this.#error = 'code' in error ? String(error.code) : error.name
@@ -499,9 +496,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   #send(sent: Sent): void {
     const headers = this.#trace?.toUpstream(sent.headers, sent.origin) ?? sent.headers
-    const options = { ...sent, headers }
-    this.#dispatch = () => this.#carrier.upstream.dispatcher.dispatch(options, this)
-    this.#dispatch()
+    this.#sent = { ...sent, headers }
+    this.#carrier.upstream.dispatcher.dispatch(this.#sent, this)
   }
 
   #sendPoll(bytes: Buffer, options: Sent): void {
@@ -731,8 +727,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   #settle(): void {
-    this.#carrier.open.delete(this)
-    this.#carrier.inFlight.delete(this)
+    if (this.#carrier.open.delete(this)) this.#carrier.inFlight.leave()
   }
 
   #bodySettled(): void {

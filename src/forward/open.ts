@@ -1,8 +1,11 @@
+import type { ServerResponse } from 'node:http'
 import type { Lease } from '../access/lease.ts'
 import type { Session } from '../access/session.ts'
 
 /** A request or a socket that is under way. */
 export interface Open {
+  /** Where it stands in the list of all that is open; that list's own. */
+  place: number
   readonly lease: Lease
   /** When it has waited long enough or its session ends, in ms since the epoch. */
   readonly deadline: number
@@ -16,6 +19,11 @@ export interface Open {
   readonly onRestart: () => void
   /** The drain is over: end now. */
   readonly cut: () => void
+  /**
+   * The rest of the request that this is the answer to is no HTTP. Whether it was this one, and there
+   * was still time to say so.
+   */
+  readonly refuseRest: (answer: ServerResponse) => boolean
 }
 
 /**
@@ -23,7 +31,11 @@ export interface Open {
  * cheaper than a timer each, and a second is all that is promised.
  */
 export class OpenExchanges {
-  readonly #open = new Set<Open>()
+  /**
+   * No Set: it copies itself every few requests, and each copy, once old, keeps what it held, and
+   * all that is young behind that, until the next full collection.
+   */
+  readonly #open: Open[] = []
   readonly #timer: NodeJS.Timeout
   #emptied: (() => void) | null = null
   /** Whose streams end, and what must not become one: both are told of in the middle of requests. */
@@ -36,18 +48,32 @@ export class OpenExchanges {
   constructor() {
     this.#timer = setInterval(() => {
       const now = Date.now()
-      for (const one of this.#open) if (now >= one.deadline) one.onDeadline(now)
+      this.#each((one) => {
+        if (now >= one.deadline) one.onDeadline(now)
+      })
     }, 250).unref()
   }
 
   add(one: Open): void {
-    this.#open.add(one)
+    one.place = this.#open.push(one) - 1
     if (this.draining) one.onDrain()
   }
 
-  delete(one: Open): void {
-    this.#open.delete(one)
-    if (this.#open.size === 0) this.#emptied?.()
+  /** Whether it was open until now. */
+  delete(one: Open): boolean {
+    if (!this.#has(one)) return false
+    const last = this.#open.pop()
+    if (last !== undefined && last !== one) {
+      this.#open[one.place] = last
+      last.place = one.place
+    }
+    if (this.#open.length === 0) this.#emptied?.()
+    return true
+  }
+
+  /** Whether there was an answer, and still time, to say that the rest of its request is no HTTP. */
+  refuseRest(answer: ServerResponse): boolean {
+    return this.#open.some((one) => one.refuseRest(answer))
   }
 
   /** What was a request has turned out to have no end of its own. */
@@ -59,26 +85,28 @@ export class OpenExchanges {
 
   /** A session was opened anew: what is open of it lasts as long. */
   renew(session: Session): void {
-    for (const { lease } of this.#open) lease.renew(session)
+    this.#each(({ lease }) => lease.renew(session))
   }
 
   /** Sessions were ended before their time: what acts for them alone ends within a second. */
   revoke(ends: (session: Session) => boolean): void {
-    for (const { lease } of this.#open) lease.revoke(ends)
+    this.#each(({ lease }) => lease.revoke(ends))
   }
 
   /** The same of what has no end of its own, from now on: an answer under way is let finish. */
   revokeStreams(ends: (session: Session) => boolean): void {
     this.#ends = ends
-    for (const { isStream, lease } of this.#open) if (isStream) lease.revoke(ends)
+    this.#each(({ isStream, lease }) => {
+      if (isStream) lease.revoke(ends)
+    })
   }
 
   /** Ends what would keep connections of today open. */
   restartStreams(): void {
-    for (const one of this.#open) {
+    this.#each((one) => {
       if (one.isStream) one.onRestart()
       else this.#unwelcome.add(one)
-    }
+    })
   }
 
   /**
@@ -88,17 +116,26 @@ export class OpenExchanges {
   async drain(timeout: number, quiet: Promise<unknown> = Promise.resolve()): Promise<void> {
     this.leaving = true
     this.draining = true
-    for (const one of this.#open) one.onDrain()
+    this.#each((one) => one.onDrain())
     const deadline = setTimeout(() => {
-      for (const one of this.#open) one.cut()
+      this.#each((one) => one.cut())
     }, timeout)
     await quiet
-    while (this.#open.size > 0) {
+    while (this.#open.length > 0) {
       await new Promise<void>((resolve) => {
         this.#emptied = resolve
       })
     }
     clearTimeout(deadline)
     clearInterval(this.#timer)
+  }
+
+  #has(one: Open): boolean {
+    return this.#open[one.place] === one
+  }
+
+  /** What is called may end some of them. */
+  #each(visit: (one: Open) => void): void {
+    for (const one of [...this.#open]) if (this.#has(one)) visit(one)
   }
 }

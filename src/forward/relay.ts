@@ -21,6 +21,7 @@ const lingerTimeout = 10_000
 
 /** A WebSocket in both directions, byte for byte, each side no faster than the other reads. */
 export class Relay implements Open, ClientEvents {
+  place = -1
   readonly lease: Lease
   readonly isStream = true
   readonly #client: Duplex
@@ -81,6 +82,11 @@ export class Relay implements Open, ClientEvents {
     this.#ended ??= 'drain'
     this.#client.destroy()
     this.#upstream.destroy()
+  }
+
+  /** Its request was answered by the 101. */
+  refuseRest(): boolean {
+    return false
   }
 
   onPass(bytes: Buffer): void {
