@@ -72,17 +72,16 @@ export function acceptsHtml(accept = ''): boolean {
   })
 }
 
-/** Sends an answer over HTTP/1.1, HTTP/2, or the socket of an upgrade. */
-export function send(
+/** Begins an answer over HTTP/1.1, HTTP/2, or the socket of an upgrade: all but its body. */
+export function sendHead(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, headers, body }: Answer,
+  { status, headers }: Answer,
 ): void {
   // What of an upstream's head Node would not take is still there, and would fail this too.
   for (const name of response.getHeaderNames()) response.removeHeader(name)
   if (!('stream' in request)) response.statusMessage = ''
   response.writeHead(status, headers)
-  response.end(body)
 }
 
 /** Whether a refusal is the client's doing: what the gateway or the workspace lacks is not. */

@@ -13,7 +13,7 @@ import type { Keyring } from '../access/token.ts'
 import type { Client } from '../client.ts'
 import type { Audit, AuditEvent, Ending } from '../observe/audit.ts'
 import type { Trace, Tracing } from '../observe/tracing.ts'
-import { type Answer, countsAsRefusal, refusal, send } from '../refusal.ts'
+import { type Answer, countsAsRefusal, refusal, sendHead } from '../refusal.ts'
 import { errorCode } from '../settings/parsers.ts'
 import type { Refusals } from '../state/refusals.ts'
 import { earlyHints, head101, responseTrailers } from './answer.ts'
@@ -219,7 +219,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   answer(answer: Answer): void {
     this.#abandon()
     this.#waitFor('client')
-    send(this.#request, this.#response, answer)
+    sendHead(this.#request, this.#response, answer)
+    this.#endResponse(answer.body)
   }
 
   refuseRest(answer: ServerResponse): boolean {
@@ -354,7 +355,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       response.flushHeaders()
     } else {
       this.#held = nothing
-      process.nextTick(() => this.#release(controller))
+      setImmediate(() => this.#release(controller))
     }
   }
 
@@ -656,8 +657,18 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #finish(body?: Buffer): void {
     this.#finished = true
     this.#waitFor('client')
-    if (body === undefined || body.length <= pieceBytes) this.#response.end(body)
+    if (body === undefined || body.length <= pieceBytes) this.#endResponse(body)
     else this.#writePieces(body)
+  }
+
+  /**
+   * Once all that came in this turn has been seen to: answers that are ready together then go out
+   * together, and wake whoever reads them once. A request that still comes has its answer at once:
+   * it may be cut next.
+   */
+  #endResponse(body?: Buffer | string): void {
+    if (this.#body.settled) setImmediate(end, this.#response, body)
+    else end(this.#response, body)
   }
 
   /** A client has its time for each piece that it takes, not for all. */
@@ -816,6 +827,10 @@ function subjectOf({ session }: Lease, subject: Subject): Subject {
   if (session === null) return subject
   const { contactCenter, userId, sessionId } = session
   return { contactCenter, userId, sessionId }
+}
+
+function end(response: ServerResponse, body?: Buffer | string): void {
+  response.end(body)
 }
 
 /** RFC 9112 §4: a phrase says nothing, so one that can't be written is left out. */
