@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import jsonwebtoken from 'jsonwebtoken'
 import t, { type Test } from 'tap'
+import { environment } from './environment.ts'
 
 const cli = fileURLToPath(new URL('../src/cli.ts', import.meta.url))
 const secret = '0123456789abcdef'.repeat(4)
@@ -35,7 +36,7 @@ function begin(
   const module = `data:text/javascript,${encodeURIComponent(preload)}`
   const child = spawn(process.execPath, ['--import', module, cli, ...args], {
     cwd,
-    env: { PATH: process.env['PATH'], ...env },
+    env: { ...environment, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   // Whoever reads none of it may be gone before it is written.

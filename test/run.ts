@@ -14,7 +14,13 @@ const folder = mkdtempSync(join(tmpdir(), 'sinks-'))
 const args = process.argv.slice(2)
 const run = spawn(process.execPath, [tap, '--reporter=tap', ...args], {
   stdio: ['ignore', 'pipe', 'pipe'],
-  env: { ...process.env, [folderVariable]: folder },
+  env: {
+    ...process.env,
+    [folderVariable]: folder,
+    // Each process would compile the sources and their packages again. What it costs: V8 no longer
+    // sees the fields of a class initialised, and counts that as a function that was not called.
+    NODE_COMPILE_CACHE: join(folder, 'compiled'),
+  },
 })
 const exit = once(run, 'exit')
 run.stderr.pipe(process.stderr)

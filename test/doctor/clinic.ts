@@ -20,6 +20,7 @@ import {
 import { fileURLToPath } from 'node:url'
 import { type Link, makeLink, readLink } from '../../src/doctor/credentials.ts'
 import { examine, type Patient, type Result } from '../../src/doctor/examine.ts'
+import { environment } from '../environment.ts'
 import { ids, inAnHour, jwt, listen, secret, startUpstream, type Upstream } from '../stage.ts'
 import { accepting } from '../websocket/peer.ts'
 
@@ -141,7 +142,7 @@ export async function start(
   env: Env = {},
   stdin = '',
 ): Promise<Ran> {
-  const child = spawn(command, args, { cwd, env: { PATH: process.env['PATH'], ...env } })
+  const child = spawn(command, args, { cwd, env: { ...environment, ...env } })
   // Who does not read it may be gone.
   child.stdin.on('error', () => {}).end(stdin)
   const [stdout, stderr, [code]] = await Promise.all([

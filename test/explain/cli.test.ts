@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { environment } from '../environment.ts'
 import { ids, jwt, link, secret } from '../stage.ts'
 
 const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
@@ -26,7 +27,7 @@ const ended = `https://gateway.example${link({ auth: jwt({ ...ids, exp: 1 }) })}
 async function explain(args: readonly string[], input = '', env: object = settings) {
   const child = spawn(process.execPath, [cli, 'explain', ...args], {
     cwd,
-    env: { PATH: process.env['PATH'], ...env },
+    env: { ...environment, ...env },
   })
   child.stdin.end(input)
   const [stdout, stderr, [code]] = await Promise.all([

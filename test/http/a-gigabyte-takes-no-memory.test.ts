@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import type { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { environment } from '../environment.ts'
 import { ask, link, secret, startUpstream } from '../stage.ts'
 
 const mb = 2 ** 20
@@ -42,7 +43,7 @@ t.test('a gigabyte each way takes no more memory than a little', { skip }, async
   const gateway = spawn(process.execPath, [cli, 'start'], {
     cwd: t.testdir(),
     env: {
-      PATH: process.env['PATH'],
+      ...environment,
       COPILOT_URL: upstream.origin,
       JWT_SECRET: secret,
       PORT: '0',

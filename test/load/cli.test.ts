@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import jsonwebtoken from 'jsonwebtoken'
 import t from 'tap'
 import { load } from '../../src/commands/load.ts'
+import { environment } from '../environment.ts'
 import { pour } from '../sinks.ts'
 import { secret, startGateway, startUpstream } from '../stage.ts'
 
@@ -23,7 +24,7 @@ function begin(
 ) {
   const child = spawn(process.execPath, [cli, 'load', ...args], {
     cwd,
-    env: { PATH: process.env['PATH'], ...env },
+    env: { ...environment, ...env },
     stdio: ['ignore', stdout, 'pipe'],
   })
   t.teardown(() => child.kill('SIGKILL'))

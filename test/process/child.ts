@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { environment } from '../environment.ts'
 import { knowSettings, pour } from '../sinks.ts'
 import { secret } from '../stage.ts'
 
@@ -50,7 +51,7 @@ export function run(
   knowSettings(env)
   const child = spawn(process.execPath, [cli, ...args], {
     cwd,
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: { ...environment, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   t.teardown(() => child.kill('SIGKILL'))

@@ -7,6 +7,7 @@ import { Agent } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { environment } from '../environment.ts'
 import { pour } from '../sinks.ts'
 import { ask, link, listen, secret, startUpstream } from '../stage.ts'
 import { start } from './child.ts'
@@ -135,7 +136,7 @@ function spawnInto(t: Test, stdout: number, port: number): Quiet {
   const child = spawn(process.execPath, [cli, 'start'], {
     cwd: t.testdirName,
     env: {
-      PATH: process.env['PATH'] ?? '',
+      ...environment,
       COPILOT_URL: upstream.origin,
       JWT_SECRET: secret,
       FRAME_ANCESTORS: 'https://cc.example',
