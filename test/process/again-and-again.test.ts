@@ -26,7 +26,7 @@ t.test('a hundred gateways, two at a time', { timeout: 300_000 }, async (t) => {
       left -= 1
       const round = rounds - left
       const signal = round % 2 === 0 ? 'SIGTERM' : 'SIGINT'
-      await live(t, await start(t, upstream.origin, env), signal, (what) =>
+      await live(t, await start(t, upstream.origin, env, { alone: true }), signal, (what) =>
         wrong.push(`${round}: ${what}`),
       )
     }

@@ -41,15 +41,21 @@ export interface Child {
   readonly ended: Promise<Ended>
 }
 
-/** Runs `start` with these settings and no others, in an empty directory unless told where. */
+/**
+ * Runs `start` with these settings and no others, in an empty directory unless told where; `alone`
+ * as a user does, without tap in it.
+ */
 export function run(
   t: Scope,
   env: Env,
-  options: { args?: readonly string[]; cwd?: string; cli?: string } = {},
+  options: { args?: readonly string[]; cwd?: string; cli?: string; alone?: boolean } = {},
 ): Child {
-  const { args = ['start'], cwd = emptyDirectory(t), cli = source } = options
+  const { args = ['start'], cwd = emptyDirectory(t), cli = source, alone = false } = options
   knowSettings(env)
-  const child = spawn(process.execPath, [cli, ...args], {
+  // tap counts the coverage of every process by NODE_OPTIONS.
+  const command = alone ? ['env', '-u', 'NODE_OPTIONS', process.execPath] : [process.execPath]
+  const [file = '', ...rest] = [...command, cli, ...args]
+  const child = spawn(file, rest, {
     cwd,
     env: { ...environment, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -108,7 +114,7 @@ export async function start(
   t: Scope,
   upstream: string,
   env: Env = {},
-  cli: string = source,
+  options: { cli?: string; alone?: boolean } = {},
 ): Promise<Served> {
   const settings = {
     COPILOT_URL: upstream,
@@ -120,7 +126,7 @@ export async function start(
     LOG_LEVEL: 'trace',
     ...env,
   }
-  const child = run(t, settings, { cli })
+  const child = run(t, settings, options)
   const { addresses } = await child.logged((line) => line['event'] === 'listening')
   const [origin] = Array.isArray(addresses) ? addresses : []
   return { ...child, origin: String(origin), port: Number(new URL(String(origin)).port) }
