@@ -29,7 +29,7 @@ t.test('refusals past RATE_LIMIT are 429, whatever they are refused for', async 
         ),
     ],
   ] as const
-  for (const [name, refused] of rows) {
+  const limited = rows.map(async ([name, refused]) => {
     const gateway = await startGateway(t, upstream.origin, { RATE_LIMIT: '3/10m' })
     for (let i = 0; i < 3; i += 1) t.not(status(await refused(gateway.port)), 429, name)
     const answer = await refused(gateway.port)
@@ -48,7 +48,8 @@ t.test('refusals past RATE_LIMIT are 429, whatever they are refused for', async 
       'one line each',
     )
     t.match(lines[3], { decision: 'deny', status: 429 })
-  }
+  })
+  await Promise.all(limited)
 })
 
 t.test('one address’s refusals are not another’s', async (t) => {
@@ -130,9 +131,10 @@ t.test('an overloaded process lets no new session in, and goes on with those it 
   const gateway = await startGateway(t, upstream.origin)
   const first = await ask(gateway.port, link())
   const cookie = `Cookie: ${/^set-cookie: (__Host-copilot-[^;]+)/im.exec(first)?.[1]}`
-  // Keeps the loop from turning, as an overload does, until the gateway has noticed.
+  // Keeps the loop from turning, as an overload does, until the gateway has noticed: it takes turns
+  // of more than a second for one, and each turn that the requests need is waited for.
   const spin = setInterval(() => {
-    const end = performance.now() + 2500
+    const end = performance.now() + 1500
     while (performance.now() < end);
   }, 1)
   let answer = ''

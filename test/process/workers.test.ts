@@ -15,6 +15,21 @@ function all<T>(count: number, one: () => Promise<T>): Promise<T[]> {
   return Promise.all(Array.from({ length: count }, one))
 }
 
+// Who hangs is waited for, half a minute, beside all the others.
+t.jobs = 2
+
+t.test('one that hangs keeps no reload from the others, and is replaced', async (t) => {
+  const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
+  const [pid = 0] = workersOf(gateway)
+  process.kill(pid, 'SIGSTOP')
+  gateway.kill('SIGHUP')
+  await gateway.logged((line) => line['event'] === 'worker-hangs' && line['pid'] === pid)
+  await gateway.logged((line) => line['event'] === 'reloaded')
+  await gateway.logged((line) => line['event'] === 'worker-ended' && line['pid'] === pid)
+  await gateway.logged((line) => line['event'] === 'worker-replaced')
+  t.same(new Set(await all(16, () => gateway.opens())), new Set([200]))
+})
+
 t.test('an operator ends a session in all of them', async (t) => {
   const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
   t.equal(workersOf(gateway).length, 2)
@@ -89,16 +104,4 @@ t.test('a reload reaches all of them', async (t) => {
   t.same(new Set(await all(16, () => gateway.opens())), new Set([200]))
   const { body } = await gateway.admin('/metrics')
   t.match(body, 'copilot_gateway_reloads_total{result="success"} 1\n', 'one reload')
-})
-
-t.test('one that hangs keeps no reload from the others, and is replaced', async (t) => {
-  const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
-  const [pid = 0] = workersOf(gateway)
-  process.kill(pid, 'SIGSTOP')
-  gateway.kill('SIGHUP')
-  await gateway.logged((line) => line['event'] === 'worker-hangs' && line['pid'] === pid)
-  await gateway.logged((line) => line['event'] === 'reloaded')
-  await gateway.logged((line) => line['event'] === 'worker-ended' && line['pid'] === pid)
-  await gateway.logged((line) => line['event'] === 'worker-replaced')
-  t.same(new Set(await all(16, () => gateway.opens())), new Set([200]))
 })
