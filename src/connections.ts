@@ -61,14 +61,14 @@ export function leadConnections(
     }
     if (overHttp1) {
       const known = busy.get(socket)
-      const at = known ?? { answers: new Set(), latest: request }
+      const at = known ?? { answers: [], latest: request }
       if (known === undefined) busy.set(socket, at)
       const { answers } = at
       at.latest = request
-      answers.add(response)
+      answers.push(response)
       response.on('close', () => {
-        answers.delete(response)
-        if (answers.size === 0 && leaving.has(socket)) socket.destroySoon()
+        answers.splice(answers.indexOf(response), 1)
+        if (answers.length === 0 && leaving.has(socket)) socket.destroySoon()
       })
     }
     if (isAdmitted(request)) {
@@ -124,7 +124,7 @@ export function leadConnections(
       for (const socket of secure) {
         if (socket.alpnProtocol === 'h2' || upgraded.has(socket)) continue
         const answers = busy.get(socket)?.answers
-        if (answers === undefined || answers.size === 0) socket.destroy()
+        if (answers === undefined || answers.length === 0) socket.destroy()
         else leaving.add(socket)
         for (const answer of answers ?? []) answer.shouldKeepAlive = false
       }
@@ -152,7 +152,7 @@ export function leadConnections(
 
 interface Busy {
   /** Under way. */
-  readonly answers: Set<ServerResponse>
+  readonly answers: ServerResponse[]
   /** The request that it is at, or was. */
   latest: IncomingMessage
 }

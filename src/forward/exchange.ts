@@ -21,7 +21,7 @@ import type { Channels } from './channels.ts'
 import { type ClientFrames, ReadFrames, UnreadFrames } from './client-frames.ts'
 import type { Close } from './close.ts'
 import { acceptsHandshake, extensionsAllowed, type Upgrade } from './handshake.ts'
-import { assetKey, type HashedAssets, isForAll, mostAssetBytes } from './hashed-assets.ts'
+import { assetKey, type Gathering, type HashedAssets } from './hashed-assets.ts'
 import type { InFlight } from './in-flight.ts'
 import type { Open, OpenExchanges } from './open.ts'
 import { Relay } from './relay.ts'
@@ -62,14 +62,6 @@ export interface Carrier {
 interface Sent extends Dispatcher.DispatchOptions {
   readonly origin: string
   readonly headers: string[]
-}
-
-/** An answer that may be kept. */
-interface Candidate {
-  readonly key: string
-  headers: IncomingHttpHeaders
-  readonly chunks: Buffer[]
-  bytes: number
 }
 
 /** What is claimed without proof on something open; null where the gateway that serves by now enforces. */
@@ -127,10 +119,13 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #channel: ChannelReader | null = null
   /** The answer, while it is read before it goes on. */
   #whole: WholeAnswer | null = null
-  /** What the answer is kept under, if it may be, and as much of it as has come. */
-  #asset: Candidate | null = null
+  /** The answer, where it may be one to keep. */
+  #asset: Gathering | null = null
   /** The head, and the first of the body if there is some, until the end of the turn. */
   #held: Buffer | null = null
+  /** The end of the turn, at which the answer ends, and what is left of its body. */
+  #turn: NodeJS.Immediate | null = null
+  #rest: Buffer | string | undefined
   #retried = false
   /** The upstream has nothing more to say, or will not be heard. */
   #finished = false
@@ -224,7 +219,12 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   refuseRest(answer: ServerResponse): boolean {
-    if (answer !== this.#response || answer.headersSent) return false
+    if (answer !== this.#response) return false
+    if (this.#turn !== null) {
+      clearImmediate(this.#turn)
+      Exchange.#endNow(this)
+    }
+    if (answer.headersSent) return false
     this.#response.shouldKeepAlive = false
     this.refuse('request-malformed')
     return true
@@ -273,9 +273,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     // Who has proven nothing fills nothing that others are given.
-    if (wanted !== null && grant.sessions.length > 0 && assets.reserve(wanted.key)) {
-      this.#asset = { key: wanted.key, headers: {}, chunks: [], bytes: 0 }
-    }
+    if (wanted !== null && grant.sessions.length > 0) this.#asset = assets.gather(wanted.key)
     const body = this.#body.read()
     if (body !== null && this.#request.headers.expect?.toLowerCase() === '100-continue') {
       this.#response.writeContinue()
@@ -332,8 +330,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       return
     }
     this.#trace?.answered(status)
-    if (this.#asset !== null && isForAll(status, headers)) this.#asset.headers = headers
-    else this.#dropAsset()
+    this.#asset?.begin(status, headers)
     const answer = this.#answerHeaders(headers)
     const { path } = this.#decided.decision
     const kind = kindOf(path ?? '', String(answer['content-type'] ?? ''))
@@ -362,7 +359,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#finished) return
     this.#waitFor('upstream')
-    this.#gatherAsset(chunk)
+    this.#asset?.add(chunk)
     if (this.#whole !== null) {
       if (!this.#whole.add(chunk)) this.#passUnread(controller, this.#whole)
       return
@@ -379,11 +376,11 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#trace?.upstreamEnded()
     if (this.#finished) return
     // They would have to be given to the next as well.
-    if (Object.keys(trailers).length > 0) this.#dropAsset()
+    if (Object.keys(trailers).length > 0) this.#asset?.drop()
     if (this.#carrier.upstream.isResetting()) {
       this.#giveUp('upstream-unreachable', 'upstream')
     } else if (this.#whole === null) {
-      this.#keepAsset()
+      this.#asset?.keep()
       this.#end(trailers, this.#held ?? undefined)
     } else {
       this.#passWhole(controller, this.#whole, trailers)
@@ -595,33 +592,13 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.refuse('token-missing')
       return
     }
-    if (!read.changed && whole.kind === 'code') this.#keepAsset()
+    if (!read.changed && whole.kind === 'code') this.#asset?.keep()
     const leadsHere = reader.path !== configPath || read.body.includes(reader.origin)
     if (whole.status === 200 && !leadsHere) {
       this.#hint = 'config.js does not name COPILOT_API_URL: the socket goes past the gateway'
     }
     if (!this.#writeHead(whole.status, whole.message, whole.headers)) return
     this.#end(trailers, read.body)
-  }
-
-  #gatherAsset(chunk: Buffer): void {
-    if (this.#asset === null) return
-    this.#asset.chunks.push(chunk)
-    this.#asset.bytes += chunk.length
-    if (this.#asset.bytes > mostAssetBytes) this.#dropAsset()
-  }
-
-  #keepAsset(): void {
-    if (this.#asset === null) return
-    const { key, headers, chunks } = this.#asset
-    this.#carrier.assets.add(key, headers, chunks, Date.now())
-    this.#dropAsset()
-  }
-
-  #dropAsset(): void {
-    if (this.#asset === null) return
-    this.#carrier.assets.release(this.#asset.key)
-    this.#asset = null
   }
 
   #reader(): Reader {
@@ -667,8 +644,14 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
    * it may be cut next.
    */
   #endResponse(body?: Buffer | string): void {
-    if (this.#body.settled) setImmediate(end, this.#response, body)
-    else end(this.#response, body)
+    this.#rest = body
+    if (this.#body.settled) this.#turn = setImmediate(Exchange.#endNow, this)
+    else this.#response.end(body)
+  }
+
+  static #endNow(exchange: Exchange): void {
+    exchange.#turn = null
+    exchange.#response.end(exchange.#rest)
   }
 
   /** A client has its time for each piece that it takes, not for all. */
@@ -716,7 +699,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #responseClosed(): void {
     this.#closed = true
     this.#channel?.leave()
-    this.#dropAsset()
+    this.#asset?.drop()
     if (!this.#response.writableFinished) this.#ended ??= 'client'
     this.#abandon()
     const { headersSent, statusCode } = this.#response
@@ -827,10 +810,6 @@ function subjectOf({ session }: Lease, subject: Subject): Subject {
   if (session === null) return subject
   const { contactCenter, userId, sessionId } = session
   return { contactCenter, userId, sessionId }
-}
-
-function end(response: ServerResponse, body?: Buffer | string): void {
-  response.end(body)
 }
 
 /** RFC 9112 §4: a phrase says nothing, so one that can't be written is left out. */

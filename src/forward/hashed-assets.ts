@@ -19,7 +19,7 @@ interface Kept extends Asset {
 
 /** Of one gateway, in bytes: a workspace's bundles are some MB in two or three codings. */
 const mostBytes = 64 * 2 ** 20
-export const mostAssetBytes = 2 ** 20
+const mostAssetBytes = 2 ** 20
 /** So many are gathered at once: clients that don't read hold what was gathered. */
 const mostAwaited = 32
 
@@ -47,18 +47,14 @@ export class HashedAssets {
     return { headers: { ...kept.headers, age }, body: kept.body }
   }
 
-  /** Whether an answer may be gathered for this key, until `release`: one at a time is enough. */
-  reserve(key: string): boolean {
-    if (this.#awaited.has(key) || this.#awaited.size >= mostAwaited) return false
+  /** Gathers the answer that will be kept under this key; null where one is gathered already, or too many are. */
+  gather(key: string): Gathering | null {
+    if (this.#awaited.has(key) || this.#awaited.size >= mostAwaited) return null
     this.#awaited.add(key)
-    return true
+    return new Gathering(this, key, () => this.#awaited.delete(key))
   }
 
-  release(key: string): void {
-    this.#awaited.delete(key)
-  }
-
-  /** Keeps an answer that `isForAll` was true of, in the place of one before. `now` is when it came. */
+  /** Keeps an answer that is for all, in the place of one before. `now` is when it came. */
   add(key: string, headers: IncomingHttpHeaders, chunks: readonly Buffer[], now: number): void {
     const body = Buffer.concat(chunks)
     const length = String(body.length)
@@ -83,8 +79,51 @@ export class HashedAssets {
   }
 }
 
+/** An answer that goes to whoever asked, and may be kept once it has come as a whole. */
+export class Gathering {
+  readonly #assets: HashedAssets
+  readonly #key: string
+  /** null once it is over: the key may be another's by then. */
+  #release: (() => void) | null
+  #headers: IncomingHttpHeaders | null = null
+  #chunks: Buffer[] = []
+  #bytes = 0
+
+  constructor(assets: HashedAssets, key: string, release: () => void) {
+    this.#assets = assets
+    this.#key = key
+    this.#release = release
+  }
+
+  begin(status: number, headers: IncomingHttpHeaders): void {
+    if (isForAll(status, headers)) this.#headers = headers
+    else this.drop()
+  }
+
+  add(chunk: Buffer): void {
+    if (this.#headers === null) return
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.length
+    if (this.#bytes > mostAssetBytes) this.drop()
+  }
+
+  keep(): void {
+    if (this.#headers === null) return
+    this.#assets.add(this.#key, this.#headers, this.#chunks, Date.now())
+    this.drop()
+  }
+
+  /** It is not kept, or has been. */
+  drop(): void {
+    this.#headers = null
+    this.#chunks = []
+    this.#release?.()
+    this.#release = null
+  }
+}
+
 /** Whether an answer may be kept, as its head says: an end that only the connection tells could be a cut. */
-export function isForAll(status: number, headers: IncomingHttpHeaders): boolean {
+function isForAll(status: number, headers: IncomingHttpHeaders): boolean {
   const { 'content-length': length, 'transfer-encoding': coding } = headers
   const isSmall = length === undefined ? coding === 'chunked' : Number(length) <= mostAssetBytes
   return status === 200 && isSmall && freshFor(headers) > 0

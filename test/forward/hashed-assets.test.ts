@@ -6,12 +6,15 @@ const now = Date.UTC(2026, 0)
 
 t.test('one answer at a time is gathered for a key, and few in all', async (t) => {
   const assets = new HashedAssets()
-  t.equal(assets.reserve('a'), true)
-  t.equal(assets.reserve('a'), false)
-  assets.release('a')
-  t.equal(assets.reserve('a'), true)
-  const more = Array.from({ length: 100 }, (_, i) => assets.reserve(`key ${i}`))
-  t.equal(more.filter(Boolean).length, 31)
+  const first = assets.gather('a')
+  t.ok(first)
+  t.equal(assets.gather('a'), null)
+  first?.drop()
+  t.ok(assets.gather('a'))
+  first?.drop()
+  t.equal(assets.gather('a'), null, 'what is over lets go of no other’s')
+  const more = Array.from({ length: 100 }, (_, i) => assets.gather(`key ${i}`))
+  t.equal(more.filter((one) => one !== null).length, 31)
 })
 
 t.test('64 MB are kept, and of those what was used last', async (t) => {
