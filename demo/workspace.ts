@@ -33,6 +33,8 @@ export async function startWorkspace(options: {
   readonly secret: Buffer
   readonly host?: string
   readonly apiToken?: string
+  /** What `config.js` says of the backend's address; where it listens unless given. */
+  readonly apiUrl?: string
   readonly pace?: number
   readonly onEvent?: (heard: Heard) => void
 }): Promise<Workspace> {
@@ -49,7 +51,7 @@ export async function startWorkspace(options: {
   const files = pageFiles({
     accessTokenSecret: apiToken,
     // Its own address, as Copilot's chart has it: what stands in front changes it on the way.
-    agentAssistAPIUrl: `http://${host}:${apiPort}/`,
+    agentAssistAPIUrl: options.apiUrl ?? `http://${host}:${apiPort}/`,
     liveAgentUrl: '',
   })
   const page = createServer(respondWith((path) => files.get(path) ?? null))

@@ -1,6 +1,6 @@
 import type { Reason } from '../access/decision.ts'
 
-/** What lies behind a refusal, and what to do about it: README's table of reasons, in Markdown. */
+/** What lies behind a refusal, and what to do about it: docs/runbook.md's table of reasons, in Markdown. */
 export interface Advice {
   readonly happened: string
   readonly remedy: string

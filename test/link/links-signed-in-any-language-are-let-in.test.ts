@@ -46,7 +46,7 @@ const base = 'https://gateway.example'
 /** The program under a heading. */
 function source(name: string): string {
   const [, after = ''] = page.split(`\n### ${name}\n`)
-  return /^```\w+\n(.*?)^```$/ms.exec(after.split('\n### ')[0] ?? '')?.[1] ?? ''
+  return /^```\w+.*?\n(.*?)^```$/ms.exec(after.split('\n### ')[0] ?? '')?.[1] ?? ''
 }
 
 /** Why a language cannot be run here; false where it can. In CI it has to be there. */

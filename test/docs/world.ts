@@ -1,0 +1,84 @@
+// The machine that the documents speak of, in namespaces of its own: their names lead to loopback,
+// their ports are free, /run/secrets is there. Runs one page's commands in it, in their order.
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { createServer } from 'node:tls'
+import { startWorkspace } from '../../demo/workspace.ts'
+
+/** Names of the documents, and where they lead to on this machine. */
+const addresses = {
+  'gateway.example': '127.0.0.1',
+  'links.example': '127.0.0.1',
+  'copilot.internal.example': '127.0.0.2',
+  'copilot-api.internal.example': '127.0.0.3',
+  'redis.internal.example': '127.0.0.4',
+} as const
+
+/** Where TLS ends in front of plain HTTP. */
+const fronts: Readonly<Record<string, number>> = {
+  'gateway.example': 8080,
+  'links.example': 8081,
+  'copilot.internal.example': 4300,
+  'copilot-api.internal.example': 4301,
+}
+
+const [folder = '', certificates = ''] = process.argv.slice(2)
+const secrets: Readonly<Record<string, string>> = JSON.parse(
+  readFileSync(`${folder}/secrets.json`, 'utf8'),
+)
+
+function must(command: string, ...args: readonly string[]): void {
+  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr}`)
+}
+
+const hosts = Object.entries({ localhost: '127.0.0.1', ...addresses })
+writeFileSync(`${folder}/hosts`, hosts.map(([name, address]) => `${address} ${name}\n`).join(''))
+must('ip', 'link', 'set', 'lo', 'up')
+must('mount', '--bind', `${folder}/hosts`, '/etc/hosts')
+must('mount', '-t', 'tmpfs', 'tmpfs', '/run')
+must('mkdir', '/run/secrets')
+for (const [name, text] of Object.entries(secrets)) {
+  writeFileSync(`/run/secrets/${name}`, `${text}\n`, { mode: 0o600 })
+}
+
+const { 'copilot-api-token': apiToken = '', 'copilot-jwt': jwt = '' } = secrets
+const common = { apiToken, apiUrl: 'https://copilot-api.internal.example', pace: 60_000 }
+await startWorkspace({
+  ...common,
+  pagePort: 4300,
+  apiPort: 4301,
+  secret: Buffer.from(jwt.replace('hex:', ''), 'hex'),
+})
+const pem = (name: string): Buffer => readFileSync(`${certificates}/${name}.pem`)
+const tls = { cert: pem('server'), key: pem('server-key') }
+for (const address of new Set(Object.values(addresses))) {
+  const front = createServer(tls, (client) => {
+    const port = fronts[client.servername || '']
+    if (port === undefined) return client.destroy()
+    const server = connect(port, '127.0.0.1')
+    for (const [one, other] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      one.on('error', () => other.destroy()).pipe(other)
+    }
+  })
+  front.on('tlsClientError', () => {})
+  front.listen(443, address)
+  await once(front, 'listening')
+}
+if (readFileSync(`${folder}/commands`, 'utf8').includes('redis.internal.example')) {
+  const args = ['--bind', addresses['redis.internal.example'], '--save', '']
+  spawn('redis-server', [...args, '--protected-mode', 'no'], { stdio: 'ignore' })
+}
+
+const shell = spawn('bash', [`${folder}/commands`], {
+  cwd: `${folder}/clone`,
+  stdio: ['ignore', 'inherit', 'inherit'],
+})
+const [code] = await once(shell, 'exit')
+// Whatever else runs in the namespaces goes with their first process.
+process.exit(code ?? 1)
