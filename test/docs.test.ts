@@ -3,6 +3,7 @@ import t from 'tap'
 import { denials } from '../src/access/decision.ts'
 import { advice } from '../src/observe/advice.ts'
 import { type Metric, metrics } from '../src/observe/metrics.ts'
+import { refusalPage } from '../src/pages.ts'
 import { type Setting, settings } from '../src/settings/table.ts'
 import { authorized, startAdmin } from './admin/stage.ts'
 import { ask, exchange, link, startGateway, startUpstream } from './stage.ts'
@@ -10,9 +11,10 @@ import { ask, exchange, link, startGateway, startUpstream } from './stage.ts'
 const root = new URL('..', import.meta.url)
 const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
 const readme = read('README.md')
+const operations = read('docs/operations.md')
 
 /** The rows of the tables under this header, as cells. */
-function table(header: string, text = readme): string[][] {
+function table(header: string, text: string): string[][] {
   return text
     .split(`\n${header}`)
     .slice(1)
@@ -33,14 +35,23 @@ function names(text: string): string[] {
   return [...text.matchAll(/`([^`]+)`/g)].flatMap(([, name]) => name ?? [])
 }
 
-t.test('the settings table is the code’s', async (t) => {
-  const expected = Object.values<Setting>(settings).map((setting) => [
-    `\`${setting.name}\`${setting.file ? ' ▪' : ''}`,
-    setting.default === undefined ? setting.absent : `\`${setting.default}\``,
-    setting.meaning,
-  ])
-  t.same(table('| setting |'), expected)
-})
+t.test(
+  'the settings table is the code’s, and so are those that the README begins with',
+  async (t) => {
+    const expected = Object.values<Setting>(settings).map((setting) => [
+      `\`${setting.name}\`${setting.file ? ' ▪' : ''}`,
+      setting.default === undefined ? setting.absent : `\`${setting.default}\``,
+      setting.meaning,
+    ])
+    t.same(table('| setting |', read('docs/settings.md')), expected)
+    const first = table('| setting |', readme)
+    t.ok(first.length > 5)
+    t.same(
+      first,
+      expected.filter(([name]) => first.some(([one]) => one === name)),
+    )
+  },
+)
 
 t.test('the table of metrics is the code’s', async (t) => {
   const expected = Object.values<Metric>(metrics).map(({ name, type, labels, help }) => [
@@ -49,13 +60,15 @@ t.test('the table of metrics is the code’s', async (t) => {
     labels.map((label) => `\`${label}\``).join(', '),
     help,
   ])
-  t.same(table('| metric |'), expected)
+  t.same(table('| metric |', operations), expected)
 })
 
 t.test('the routes of the admin listener answer', async (t) => {
   const dashboard = t.testdir({ 'index.html': '<!doctype html>' })
   const { origin } = await startAdmin(t, { dashboard })
-  const routes = table('| route |').map(([cell = '']) => names(cell)[0]?.split(' ') ?? [])
+  const routes = table('| route |', operations).map(
+    ([cell = '']) => names(cell)[0]?.split(' ') ?? [],
+  )
   t.ok(routes.length > 5)
   for (const [method = '', path = ''] of routes) {
     // The stream has no end: its head will do.
@@ -69,7 +82,7 @@ t.test('the routes of the admin listener answer', async (t) => {
 })
 
 t.test('the table of reasons is the code’s', async (t) => {
-  const documented = table('| reason |').map(([reason = '', ...cells]) => [
+  const documented = table('| reason |', read('docs/runbook.md')).map(([reason = '', ...cells]) => [
     names(reason)[0],
     ...cells,
   ])
@@ -86,7 +99,7 @@ t.test('the table of reasons is the code’s', async (t) => {
 })
 
 t.test('the fields of an audit line are documented, and nothing else is', async (t) => {
-  const documented = new Set(table('| field |').flatMap(([cell = '']) => names(cell)))
+  const documented = new Set(table('| field |', operations).flatMap(([cell = '']) => names(cell)))
   const upstream = await startUpstream(t, undefined, (request, socket) => {
     // A 101 to somebody else's handshake, and an honest one.
     const accept = request.url?.startsWith('/wrong') ? 'x' : 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
@@ -119,26 +132,75 @@ t.test('the fields of an audit line are documented, and nothing else is', async 
 })
 
 t.test('the map of the tree is the tree’s', async (t) => {
-  const map = readme.slice(readme.indexOf('<!-- map -->'))
-  const entries = [...map.matchAll(/^ {6}(\S+)/gm)].map(([, name]) => name?.replace(/\/$/, ''))
+  const map = read('docs/architecture.md').split('<!-- map -->')[1] ?? ''
+  const entries = [...map.matchAll(/^ {2}(\S+)/gm)].map(([, name]) => name?.replace(/\/$/, ''))
   t.same(entries.sort(), readdirSync(new URL('src', root)).sort())
-  for (const [, folder] of map.matchAll(/^ {4}(\S+\/) /gm)) {
+  for (const [, folder] of map.matchAll(/^(\S+\/) /gm)) {
     t.ok(existsSync(new URL(folder ?? '', root)), `${folder}`)
   }
 })
 
-t.test('every file that the documents name is there', async (t) => {
-  for (const document of ['README.md', 'SECURITY.md', 'docs/decisions/README.md']) {
-    const text = read(document)
-    const linked = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(
-      ([, path]) => new URL(path ?? '', new URL(document, root)),
+t.test('what the picture names is in the tree', async (t) => {
+  const picture = read('docs/architecture.svg').replace(/^<desc.*$/m, '')
+  const named = [...picture.matchAll(/[\w-]+(?:\.ts|\/)(?=[\s,;<])/g)].map(([name]) => name)
+  t.ok(named.length > 15)
+  for (const name of named) t.ok(existsSync(new URL(`src/${name}`, root)), name)
+})
+
+t.test(
+  'each refusal page has a section, with its title and all reasons that lead to it',
+  async (t) => {
+    const sections = read('docs/refusal-pages.md').split('\n## ').slice(1)
+    const pages = new Map(
+      sections.flatMap((section): [string, string][] =>
+        /^\d{3}: /.test(section) ? [[section.slice(0, 3), section]] : [],
+      ),
     )
-    const named = names(text)
-      .filter((name) => /^(?:src|test)\/\S+\.ts$/.test(name))
-      .map((path) => new URL(path, root))
-    for (const file of [...linked, ...named])
-      t.ok(existsSync(file), `${document}: ${file.pathname}`)
+    t.same([...pages.keys()].sort(), [...new Set(Object.values(denials).map(String))].sort())
+    for (const [status, section] of pages) {
+      const [, title] = /<h1>(.*)<\/h1>/.exec(refusalPage(Number(status), 'id', false)) ?? []
+      t.equal(section.split('\n')[0], `${status}: ${title}`)
+    }
+    for (const [reason, status] of Object.entries(denials))
+      t.match(pages.get(String(status)), `\`${reason}\``)
+  },
+)
+
+/** A heading's anchor, as forges make it. */
+function anchor(heading: string): string {
+  const text = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase()
+  return text.replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')
+}
+
+t.test('every file and heading that the documents name is there', async (t) => {
+  const docs = readdirSync(new URL('docs', root)).filter((file) => file.endsWith('.md'))
+  const packages = readdirSync(new URL('packages', root))
+  for (const document of [
+    ...['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'bench/README.md', 'certs/README.md'],
+    ...[...docs, 'decisions/README.md'].map((file) => `docs/${file}`),
+    ...packages.map((name) => `packages/${name}/README.md`),
+  ]) {
+    const text = read(document)
+    const links = [...text.matchAll(/\]\((?!https?:)([^)]+)\)|src="([^"]+)"/g)].map(
+      ([, link, source]) => new URL(link ?? source ?? '', new URL(document, root)),
+    )
+    for (const link of links) {
+      t.ok(existsSync(link), `${document}: ${link.pathname}`)
+      if (!link.hash || !link.pathname.endsWith('.md')) continue
+      const headings = [...readFileSync(link, 'utf8').matchAll(/^#+ (.*)$/gm)]
+      const anchors = headings.map(([, heading = '']) => `#${anchor(heading)}`)
+      t.ok(anchors.includes(link.hash), `${document}: ${link.hash}`)
+    }
+    for (const name of names(text).filter((name) => /^(?:src|test)\/\S+\.ts$/.test(name))) {
+      t.ok(existsSync(new URL(name, root)), `${document}: ${name}`)
+    }
   }
+})
+
+t.test('every page is in the index', async (t) => {
+  const index = read('docs/README.md')
+  for (const file of readdirSync(new URL('docs', root)))
+    if (file.endsWith('.md') && file !== 'README.md') t.match(index, `(${file})`)
 })
 
 t.test('every promise names the code that keeps it and a test that holds it', async (t) => {

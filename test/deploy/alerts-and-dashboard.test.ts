@@ -97,7 +97,9 @@ t.test('each alert is played at rest and firing', async (t) => {
 })
 
 t.test('each alert says how bad it is, what it is about and where to read on', async (t) => {
-  const sections = [...read('docs/runbook.md').matchAll(/^### (.*)\n\n\S/gm)].map(([, name]) => name)
+  const sections = [...read('docs/runbook.md').matchAll(/^### (.*)\n\n\S/gm)].map(
+    ([, name]) => name,
+  )
   t.same(
     sections,
     rules.map(({ alert }) => alert),

@@ -5,7 +5,6 @@ import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { createServer } from 'node:tls'
-import { startWorkspace } from '../../demo/workspace.ts'
 
 /** Names of the documents, and where they lead to on this machine. */
 const addresses = {
@@ -13,7 +12,6 @@ const addresses = {
   'links.example': '127.0.0.1',
   'copilot.internal.example': '127.0.0.2',
   'copilot-api.internal.example': '127.0.0.3',
-  'redis.internal.example': '127.0.0.4',
 } as const
 
 /** Where TLS ends in front of plain HTTP. */
@@ -24,7 +22,7 @@ const fronts: Readonly<Record<string, number>> = {
   'copilot-api.internal.example': 4301,
 }
 
-const [folder = '', certificates = ''] = process.argv.slice(2)
+const [folder = '', certificates = '', serves] = process.argv.slice(2)
 const secrets: Readonly<Record<string, string>> = JSON.parse(
   readFileSync(`${folder}/secrets.json`, 'utf8'),
 )
@@ -44,35 +42,39 @@ for (const [name, text] of Object.entries(secrets)) {
   writeFileSync(`/run/secrets/${name}`, `${text}\n`, { mode: 0o600 })
 }
 
-const { 'copilot-api-token': apiToken = '', 'copilot-jwt': jwt = '' } = secrets
-const common = { apiToken, apiUrl: 'https://copilot-api.internal.example', pace: 60_000 }
-await startWorkspace({
-  ...common,
-  pagePort: 4300,
-  apiPort: 4301,
-  secret: Buffer.from(jwt.replace('hex:', ''), 'hex'),
-})
-const pem = (name: string): Buffer => readFileSync(`${certificates}/${name}.pem`)
-const tls = { cert: pem('server'), key: pem('server-key') }
-for (const address of new Set(Object.values(addresses))) {
-  const front = createServer(tls, (client) => {
-    const port = fronts[client.servername || '']
-    if (port === undefined) return client.destroy()
-    const server = connect(port, '127.0.0.1')
-    for (const [one, other] of [
-      [client, server],
-      [server, client],
-    ] as const) {
-      one.on('error', () => other.destroy()).pipe(other)
-    }
+// What nobody asks does not have to be there.
+if (serves === 'serves') {
+  const { startWorkspace } = await import('../../demo/workspace.ts')
+  const { 'copilot-api-token': apiToken = '', 'copilot-jwt': jwt = '' } = secrets
+  await startWorkspace({
+    apiToken,
+    apiUrl: 'https://copilot-api.internal.example',
+    pace: 60_000,
+    pagePort: 4300,
+    apiPort: 4301,
+    secret: Buffer.from(jwt.replace('hex:', ''), 'hex'),
   })
-  front.on('tlsClientError', () => {})
-  front.listen(443, address)
-  await once(front, 'listening')
-}
-if (readFileSync(`${folder}/commands`, 'utf8').includes('redis.internal.example')) {
-  const args = ['--bind', addresses['redis.internal.example'], '--save', '']
-  spawn('redis-server', [...args, '--protected-mode', 'no'], { stdio: 'ignore' })
+  const pem = (name: string): Buffer => readFileSync(`${certificates}/${name}.pem`)
+  const tls = { cert: pem('server'), key: pem('server-key') }
+  for (const address of new Set(Object.values(addresses))) {
+    const front = createServer(tls, (client) => {
+      const port = fronts[client.servername || '']
+      if (port === undefined) {
+        client.destroy()
+        return
+      }
+      const server = connect(port, '127.0.0.1')
+      for (const [one, other] of [
+        [client, server],
+        [server, client],
+      ] as const) {
+        one.on('error', () => other.destroy()).pipe(other)
+      }
+    })
+    front.on('tlsClientError', () => {})
+    front.listen(443, address)
+    await once(front, 'listening')
+  }
 }
 
 const shell = spawn('bash', [`${folder}/commands`], {
