@@ -1,7 +1,7 @@
 // A real Redis that can be stopped, emptied and halted, and what two replicas need beside it.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,6 +15,10 @@ import { missingPackage } from '../browser/executable.ts'
 import { pour } from '../sinks.ts'
 import { listen } from '../stage.ts'
 
+/** What docs/deployment.md says that a gateway's user needs. */
+const deployment = readFileSync(new URL('../../docs/deployment.md', import.meta.url), 'utf8')
+const rights = /^~copilot-gateway:\* .*$/m.exec(deployment)?.[0].split(' ') ?? []
+
 /** Why there is nothing to test with, or false. In CI the tests fail of it. */
 export const redisMissing = missingPackage('/usr/bin/redis-server', 'redis-server')
 
@@ -24,6 +28,7 @@ interface Scope {
 
 export interface RedisServer {
   readonly port: number
+  /** Of a user who has the rights that are documented. */
   readonly url: string
   /** An operator's own connection. */
   readonly client: Redis
@@ -41,6 +46,7 @@ export async function startRedis(t: Scope, args: readonly string[] = []): Promis
   let signal = (_: NodeJS.Signals): void => {}
   async function start(): Promise<void> {
     const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '']
+    own.push('--user', 'gateway', 'on', 'nopass', ...rights)
     const child = spawn('redis-server', [...own, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
     const exit = once(child, 'exit')
     stop = async () => {
@@ -63,7 +69,7 @@ export async function startRedis(t: Scope, args: readonly string[] = []): Promis
   })
   // With a password it is the test's to do.
   await season(client).catch(() => {})
-  const url = `redis://127.0.0.1:${port}`
+  const url = `redis://gateway:any@127.0.0.1:${port}`
   return { port, url, client, start, stop: () => stop(), signal: (name) => signal(name) }
 }
 
