@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { denials } from '../src/access/decision.ts'
+import { usage } from '../src/commands/usage.ts'
 import { advice } from '../src/observe/advice.ts'
 import { type Metric, metrics } from '../src/observe/metrics.ts'
 import { refusalPage } from '../src/pages.ts'
@@ -129,6 +130,20 @@ t.test('the fields of an audit line are documented, and nothing else is', async 
   seen.delete('level')
   seen.delete('time')
   t.same([...seen].sort(), [...documented].sort())
+})
+
+t.test('every event of the log is documented, and every command', async (t) => {
+  const sources = readdirSync(new URL('src', root), { recursive: true, encoding: 'utf8' })
+  const events = sources
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) => [...read(`src/${file}`).matchAll(/\bevent: '([a-z-]+)'/g)])
+    .flatMap(([, event = '']) => (event === 'access' ? [] : event))
+  const documented = table('| event |', operations).flatMap(([cell = '']) => names(cell))
+  t.same(documented.sort(), [...new Set(events)].sort())
+
+  const commands = [...usage.matchAll(/^ {2}([a-z]+) +\S/gm)].map(([, command]) => command)
+  const listed = table('| command |', read('docs/commands.md')).map(([cell = '']) => names(cell)[0])
+  t.same(listed.sort(), commands.sort())
 })
 
 t.test('the map of the tree is the tree’s', async (t) => {
