@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { createLink } from '../src/link/link.ts'
 import { agent, type Conversation } from './conversations.ts'
-import { type Answer, publicFile, type Site, startSite, type Tls } from './site.ts'
+import { escapeHtml } from './html.ts'
+import { type Answer, type Handle, publicFile, type Site, startSite, type Tls } from './site.ts'
 
 /** What the pages of the contact center and of the stranger need to make and frame links. */
 export interface SiteOptions {
@@ -24,9 +25,14 @@ export interface Pages {
   readonly stranger: URL
 }
 
-/** The agent desktop of a contact center: one open chat each, and a third that is not open. */
+/** The agent desktop of a contact center: one open chat each, a third that is not open, and what the desk takes. */
 export function startContactCenter(
-  options: SiteOptions & { readonly chats: readonly [Conversation, Conversation, Conversation] },
+  options: SiteOptions & {
+    readonly chats: readonly [Conversation, Conversation, Conversation]
+    readonly handle: Handle
+    /** The command that calls from outside. */
+    readonly sipp: string
+  },
 ): Promise<Site> {
   const [first, second, waiting] = options.chats
   const open = [first, second].map(({ sessionId, topic, customer }) => ({
@@ -35,9 +41,10 @@ export function startContactCenter(
     customer: customer.name,
   }))
   return start(options, {
-    '/': () => page('contact-center/desktop.html', options),
+    '/': () => page('contact-center/desktop.html', options, { sipp: options.sipp }),
     '/refusals': () => page('contact-center/refusals.html', options),
     '/desktop.js': () => publicFile('contact-center/desktop.js'),
+    '/desk.js': () => publicFile('contact-center/desk.js'),
     '/copilot-workspace.js': () =>
       publicFile('../../packages/copilot-workspace/copilot-workspace.js'),
     '/refusals.js': () => publicFile('contact-center/refusals.js'),
@@ -112,8 +119,7 @@ function refusals(
   const otherSession = signLink(options, first.sessionId)
   otherSession.searchParams.set('sessionId', second.sessionId)
   const forged = signLink({ ...options, secret: randomBytes(32) }, waiting.sessionId)
-  const bare = signLink(options, waiting.sessionId)
-  bare.searchParams.delete('auth')
+  const bare = plainLink(options, waiting.sessionId)
   return [
     {
       title: 'An expired link',
@@ -148,12 +154,24 @@ function refusals(
 }
 
 function start(
-  { host, port, tls }: SiteOptions,
+  { host, port, tls, handle }: SiteOptions & { readonly handle?: Handle },
   routes: Readonly<Record<string, () => Answer>>,
 ): Promise<Site> {
   const all = new Map(Object.entries(routes))
   all.set('/style.css', () => publicFile('contact-center/style.css'))
-  return startSite({ name: host, port, tls, answer: (path) => all.get(path)?.() ?? null })
+  const answer = (path: string): Answer | null => all.get(path)?.() ?? null
+  return startSite({ name: host, port, tls, answer, ...(handle && { handle }) })
+}
+
+/** The plain link to a session, as Cognigy makes it: without `auth`. */
+export function plainLink(
+  { gateway, urlToken }: Pick<SiteOptions, 'gateway' | 'urlToken'>,
+  sessionId: string,
+): URL {
+  const link = new URL(gateway)
+  const ids = { userId: agent.userId, sessionId, URLToken: urlToken }
+  link.search = new URLSearchParams(ids).toString()
+  return link
 }
 
 /** An HTML file with its `{{names}}` filled in. */
@@ -173,7 +191,7 @@ function page(
   const { type, body } = publicFile(path)
   const html = body
     .toString()
-    .replace(/\{\{([\w-]+)\}\}/g, (_, name) => String(texts[name]).replaceAll('&', '&amp;'))
+    .replace(/\{\{([\w-]+)\}\}/g, (_, name) => escapeHtml(String(texts[name])))
   const policy = [
     "default-src 'none'",
     "script-src 'self'",

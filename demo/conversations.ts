@@ -29,7 +29,22 @@ export interface Line {
   readonly text: string
 }
 
-export const conversations: readonly [Conversation, Conversation, Conversation] = [
+/**
+ * Two that are open, one that waits, one that is handed over, and a call. Which of them a session is
+ * of: its id, or for another round of it, its id and a number.
+ */
+export function findConversation(sessionId: string): Conversation | null {
+  const id = /^(\w+-\d+)(?:-\d+)?$/.exec(sessionId)?.[1]
+  return conversations.find((one) => one.sessionId === id) ?? null
+}
+
+export const conversations: readonly [
+  Conversation,
+  Conversation,
+  Conversation,
+  Conversation,
+  Conversation,
+] = [
   {
     sessionId: 'chat-2041',
     topic: 'Refund for a cancelled train',
@@ -141,6 +156,60 @@ export const conversations: readonly [Conversation, Conversation, Conversation] 
       {
         lines: [{ from: 'customer', text: 'Yes please, thank you.' }],
         summary: ['The reservation was changed to coach 2, seat 31.'],
+        suggestion: null,
+      },
+    ],
+  },
+  {
+    sessionId: 'chat-2044',
+    topic: 'Bicycle on a night train',
+    customer: {
+      name: 'Jonas Aalto',
+      number: '2716',
+      since: '2021',
+      ticket: 'NL-55460, 16 May, Malmö to Berlin',
+      language: 'English, Finnish',
+    },
+    opening: {
+      lines: [
+        { from: 'customer', text: 'Can I take my bicycle on the night train to Berlin?' },
+        { from: 'bot', text: 'I am passing you on to a colleague.' },
+      ],
+      summary: ['The customer asks for a bicycle space on 16 May, Malmö to Berlin.'],
+      suggestion: 'Yes, two spaces are free. One costs 9.00. Shall I book it for you?',
+    },
+    turns: [
+      {
+        lines: [{ from: 'customer', text: 'Yes please, one.' }],
+        summary: ['One bicycle space was booked for 16 May.'],
+        suggestion: null,
+      },
+    ],
+  },
+  {
+    sessionId: 'call-2045',
+    topic: 'Help at the station',
+    customer: {
+      name: 'Amara Diallo',
+      number: '0934',
+      since: '2017',
+      ticket: 'NL-55482, 18 May, Oslo to Lund',
+      language: 'English, French',
+    },
+    opening: {
+      lines: [
+        { from: 'customer', text: 'I use a wheelchair and change trains in Gothenburg.' },
+        { from: 'bot', text: 'How much time do you have there?' },
+        { from: 'customer', text: 'Twelve minutes. Is that enough?' },
+        { from: 'bot', text: 'I am putting you through to a colleague.' },
+      ],
+      summary: ['The customer needs help to change trains in Gothenburg, in twelve minutes.'],
+      suggestion: 'Somebody will meet you at your coach with a ramp. Twelve minutes are enough.',
+    },
+    turns: [
+      {
+        lines: [{ from: 'customer', text: 'Thank you, that puts my mind at rest.' }],
+        summary: ['A ramp and an escort are booked in Gothenburg on 18 May.'],
         suggestion: null,
       },
     ],

@@ -1,11 +1,18 @@
-import { randomBytes } from 'node:crypto'
+import assert from 'node:assert'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
+import { formatUui } from '../packages/copilot-link/src/uui.ts'
+import { openLinks } from '../src/links/links.ts'
 import { createLog } from '../src/observe/log.ts'
 import { serve } from '../src/serve.ts'
-import { readConfig } from '../src/settings/config.ts'
-import { signLink, startContactCenter, startStranger } from './contact-center.ts'
-import { conversations } from './conversations.ts'
+import { type Config, readConfig } from '../src/settings/config.ts'
+import { plainLink, signLink, startContactCenter, startStranger } from './contact-center.ts'
+import { agent, conversations } from './conversations.ts'
+import { createDesk } from './desk.ts'
+import { createHandovers } from './handover.ts'
 import { readable } from './readable.ts'
+import { startAnswering } from './sip/answering.ts'
+import type { Peer } from './sip/socket.ts'
 import { pickPorts, type Site, type Tls } from './site.ts'
 import { startWorkspace, type Workspace } from './workspace.ts'
 
@@ -30,6 +37,12 @@ export interface Demo {
   /** What the contact center and the gateway share. */
   readonly secret: Buffer
   readonly urlToken: string
+  /** The links API. */
+  readonly links: URL
+  /** The contact center's end of calls, over UDP. */
+  readonly sip: Peer
+  /** The command that calls the agent with sipp. */
+  readonly sipp: string
   /** A signed link to one session, eight hours long. */
   link(sessionId: string): URL
   close(): Promise<void>
@@ -43,6 +56,8 @@ const usualPorts = {
   stranger: 4200,
   workspacePage: 4300,
   workspaceApi: 4301,
+  links: 8081,
+  sip: 5060,
 } as const
 
 const anyPorts: Ports = {
@@ -51,6 +66,8 @@ const anyPorts: Ports = {
   stranger: 0,
   workspacePage: 0,
   workspaceApi: 0,
+  links: 0,
+  sip: 0,
 }
 
 const localNames = {
@@ -78,7 +95,7 @@ export async function runDemo(): Promise<void> {
   await demo.close()
 }
 
-/** Starts a workspace, the gateway in front of it, and two sites that frame it. */
+/** Starts a workspace, the gateway in front of it, its links API, two sites that frame it, and a telephone. */
 export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
   const { names = localNames, tls = null, log = createLog('silent', { write() {} }) } = options
   const ports = await pickPorts(options.ports ?? anyPorts)
@@ -93,7 +110,9 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
   }
   const secret = randomBytes(32)
   const urlToken = randomBytes(32).toString('hex')
+  const clientSecret = randomBytes(32).toString('hex')
   const shared = { tls, gateway, secret, urlToken, pages }
+  const [maria, tomas, ines, jonas, amara] = conversations
   const started: Pick<Site, 'close'>[] = []
   const close = async (): Promise<void> => {
     for (const server of started.splice(0).reverse()) await server.close()
@@ -107,12 +126,57 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
       ...(options.pace === undefined ? {} : { pace: options.pace }),
     })
     started.push(workspace)
+    const config = configure(
+      {
+        COPILOT_URL: workspace.page.origin,
+        COPILOT_API_URL: workspace.api.origin,
+        COPILOT_API_TOKEN: workspace.apiToken,
+        PUBLIC_PATHS: '/assets/* /favicon.ico /manifest.json',
+        JWT_SECRET: `hex:${secret.toString('hex')}`,
+        FRAME_ANCESTORS: pages.desktop.origin,
+        URL_TOKENS: urlToken,
+        REQUIRE_EXP: 'true',
+        // Every browser of the demo has one address, and a page of links that must fail.
+        RATE_LIMIT: '1000/1m',
+        HOST: '127.0.0.1',
+        PORT: String(ports.gateway),
+        LINKS_PORT: String(ports.links),
+        LINKS_CLIENTS: `desktop:sha256:${createHash('sha256').update(clientSecret).digest('hex')}`,
+        ...(tls ? { TLS_CERT_FILE: 'cert', TLS_KEY_FILE: 'key' } : {}),
+      },
+      tls,
+    )
+    // The contact center's server asks it, on this machine: plain HTTP, as to the workspace.
+    const plain = { ...config, listener: { ...config.listener, tls: null } }
+    const links = await openLinks(plain, gateway.origin, log)
+    assert(links !== null)
+    started.push(links)
+    const desk = createDesk({
+      origin: pages.desktop.origin,
+      handovers: createHandovers({
+        api: links.address,
+        credentials: `desktop:${clientSecret}`,
+        gateway,
+        urlToken,
+      }),
+      endpoint: () => sip,
+      plainLink: (sessionId) => plainLink(shared, sessionId),
+      waiting: { call: amara, chat: jonas },
+      log,
+    })
+    started.push(desk)
+    const sip = await startAnswering({ port: ports.sip, onCall: desk.take })
+    started.push(sip)
+    const uui = formatUui(plainLink(shared, amara.sessionId).href, 'quoted')
+    const sipp = `sipp ${sip.address}:${sip.port} -s ${agent.userId} -sf demo/call.xml -m 1 -key uui '${uui}'`
     started.push(
       await startContactCenter({
         ...shared,
         port: ports.contactCenter,
         host: names.contactCenter,
-        chats: conversations,
+        chats: [maria, tomas, ines],
+        handle: desk.handle,
+        sipp,
       }),
     )
     started.push(
@@ -123,32 +187,16 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
         chat: conversations[0],
       }),
     )
-    started.push(
-      await startGateway(
-        {
-          COPILOT_URL: workspace.page.origin,
-          COPILOT_API_URL: workspace.api.origin,
-          COPILOT_API_TOKEN: workspace.apiToken,
-          PUBLIC_PATHS: '/assets/* /favicon.ico /manifest.json',
-          JWT_SECRET: `hex:${secret.toString('hex')}`,
-          FRAME_ANCESTORS: pages.desktop.origin,
-          REQUIRE_EXP: 'true',
-          // Every browser of the demo has one address, and a page of links that must fail.
-          RATE_LIMIT: '1000/1m',
-          HOST: '127.0.0.1',
-          PORT: String(ports.gateway),
-          ...(tls ? { TLS_CERT_FILE: 'cert', TLS_KEY_FILE: 'key' } : {}),
-        },
-        tls,
-        log,
-      ),
-    )
+    started.push(await serve(config, log))
     return {
       gateway,
       ...pages,
       workspace,
       secret,
       urlToken,
+      links: new URL(links.address),
+      sip,
+      sipp,
       link: (sessionId) => signLink(shared, sessionId),
       close,
     }
@@ -158,12 +206,8 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
   }
 }
 
-/** The way an operator starts it, but that the certificate is not read from a file. */
-async function startGateway(
-  env: Readonly<Record<string, string>>,
-  tls: Tls | null,
-  log: Logger,
-): Promise<Pick<Site, 'close'>> {
+/** The way an operator's settings are read, but that the certificate is not read from a file. */
+function configure(env: Readonly<Record<string, string>>, tls: Tls | null): Config {
   const files = new Map(Object.entries(tls ?? {}))
   const read = readConfig(env, {
     readFile: (name) => String(files.get(name)),
@@ -173,26 +217,38 @@ async function startGateway(
     const problems = read.problems.map(({ setting, message }) => `${setting} ${message}`)
     throw new Error(`The demo's settings are wrong: ${problems.join('; ')}`)
   }
-  return serve(read.config, log)
+  return read.config
 }
 
 function introduction(demo: Demo): string {
-  const { gateway, desktop, refusals, stranger, workspace } = demo
+  const { gateway, desktop, refusals, stranger, workspace, links, secret, urlToken, sipp } = demo
   return `The demo is running, on this machine only, with a secret of its own.
 
   The gateway          ${gateway.origin}
   in front of          ${workspace.page.origin} (page) and ${workspace.api.origin} (backend)
+  Its links API        ${links.origin}
 
 Open in a browser:
 
   An agent's desktop   ${desktop}
     Two chats, each with Copilot in a frame, let in by signed links.
+    A call and a handover whose links are not signed: the links API signs them.
   Links that must fail ${refusals}
     Expired, for another session, wrongly signed, without a token.
   A stranger's site    ${stranger}
     A valid link in a page that may not frame it: the frame stays shut.
   A signed link itself, valid for eight hours:
     ${demo.link(conversations[0].sessionId)}
+
+To call the agent from outside, with sipp (Debian: sip-tester); the desktop rings:
+
+  ${sipp}
+
+To sign links yourself, with npx copilot-gateway link, or load:
+
+  export JWT_SECRET=hex:${secret.toString('hex')}
+  export PUBLIC_URL=${gateway.origin} URL_TOKENS=${urlToken}
+  npx copilot-gateway load ${gateway.origin}
 
 Ctrl-C stops it. What the gateway decides on pages and sockets is shown below.
 

@@ -5,8 +5,34 @@
 export function readable(line: string): string | null {
   const event: Readonly<Record<string, unknown>> = JSON.parse(line)
   const time = new Date(Number(event['time'])).toTimeString().slice(0, 8)
-  const words = event['event'] === 'access' ? access(event) : [event['msg'] ?? line.trim()]
+  const words = wordsOf(event, line)
   return words && [time, ...words].filter((word) => word !== undefined).join('  ')
+}
+
+function wordsOf(
+  event: Readonly<Record<string, unknown>>,
+  line: string,
+): readonly unknown[] | null {
+  switch (event['event']) {
+    case 'access':
+      return access(event)
+    case 'link':
+      return signed(event)
+    default:
+      return [event['msg'] ?? line.trim()]
+  }
+}
+
+/** What the links API did. */
+function signed({
+  asked,
+  status,
+  client,
+  sessionId,
+  requestId,
+}: Readonly<Record<string, unknown>>) {
+  if (status === 200 || status === 303) return ['signed ', 'link', sessionId, `for ${client}`]
+  return ['refused', status, asked, 'link', `request ${requestId}`]
 }
 
 function access(event: Readonly<Record<string, unknown>>): readonly unknown[] | null {

@@ -1,6 +1,12 @@
 import assert from 'node:assert'
 import { readFileSync } from 'node:fs'
-import { createServer, type RequestListener, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { extname } from 'node:path'
 
@@ -21,16 +27,23 @@ export interface Site {
   close(): Promise<void>
 }
 
+export type Handle = (request: IncomingMessage, response: ServerResponse) => boolean
+
 /** A site of a few GET routes on loopback. Port 0 takes a free one. */
 export async function startSite(options: {
   readonly name: string
   readonly port: number
   readonly tls: Tls | null
   readonly answer: (path: string) => Answer | null
+  /** Asked first; false for what is not its own. */
+  readonly handle?: Handle
 }): Promise<Site> {
-  const { name, tls } = options
+  const { name, tls, answer, handle = () => false } = options
+  const respond = respondWith(answer)
   const make = (): Server => {
-    const listener = respondWith(options.answer)
+    const listener: RequestListener = (request, response) => {
+      if (!handle(request, response)) respond(request, response)
+    }
     return tls ? createTlsServer({ ...tls }, listener) : createServer(listener)
   }
   const first = make()

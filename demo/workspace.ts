@@ -2,7 +2,8 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { Server, type Socket } from 'socket.io'
-import { type Conversation, conversations, type Line } from './conversations.ts'
+import { type Conversation, conversations, findConversation, type Line } from './conversations.ts'
+import { isRecord } from './json.ts'
 import { type Answer, close, listen, publicFile, respondWith } from './site.ts'
 import { config, identityTile, suggestionTile, summaryTile, transcriptTile } from './tiles.ts'
 
@@ -208,8 +209,7 @@ function startBackend(
     const room = JSON.stringify([userId, sessionId, URLToken])
     const known = sessions.get(room)
     if (known) return known
-    const conversation =
-      conversations.find((one) => one.sessionId === sessionId) ?? conversations[2]
+    const conversation = findConversation(sessionId) ?? conversations[2]
     const pending = [...conversation.opening.lines]
     const lines = pending.splice(0, 1)
     const session = { room, conversation, lines, pending, turn: 0, timer: null }
@@ -298,8 +298,4 @@ function areIds(value: unknown): value is Ids {
       return typeof id === 'string' && id !== ''
     })
   )
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -106,7 +106,7 @@ t.test('a demo that cannot start leaves nothing behind', async (t) => {
   await t.rejects(
     startDemo({
       names: { gateway: 'localhost', contactCenter: 'public.example', stranger: 'localhost' },
-      ports: { gateway: 0, stranger: 0, workspaceApi: 0, ...ports },
+      ports: { gateway: 0, stranger: 0, workspaceApi: 0, links: 0, sip: 0, ...ports },
     }),
     { message: /^The demo's settings are wrong: FRAME_ANCESTORS / },
     'plain http from elsewhere may not frame',
