@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createLink } from '../src/link/link.ts'
 import { agent, type Conversation } from './conversations.ts'
-import { escapeHtml } from './html.ts'
 import { type Answer, type Handle, publicFile, type Site, startSite, type Tls } from './site.ts'
 
 /** What the pages of the contact center and of the stranger need to make and frame links. */
@@ -191,7 +190,7 @@ function page(
   const { type, body } = publicFile(path)
   const html = body
     .toString()
-    .replace(/\{\{([\w-]+)\}\}/g, (_, name) => escapeHtml(String(texts[name])))
+    .replace(/\{\{([\w-]+)\}\}/g, (_, name) => String(texts[name]).replaceAll('&', '&amp;'))
   const policy = [
     "default-src 'none'",
     "script-src 'self'",

@@ -32,6 +32,8 @@ interface Named {
 
 type Done = readonly [status: number, body: object]
 
+const noCall: Done = [409, { problem: 'There is no such call' }]
+
 const endings: Readonly<Record<Ending, string>> = {
   refused: 'The call was refused.',
   cancelled: 'The caller gave up.',
@@ -93,10 +95,12 @@ export function createDesk(options: {
       case '/call':
         return place()
       case '/call/answer':
+        if (shown.call?.state !== 'ringing') return noCall
         current?.answer()
-        if (shown.call !== null) show({ call: { ...shown.call, state: 'open' }, said: '' })
+        show({ call: { ...shown.call, state: 'open' }, said: '' })
         return [200, {}]
       case '/call/end':
+        if (shown.call === null) return noCall
         current?.hangUp()
         return [200, {}]
       case '/handover':
@@ -107,7 +111,7 @@ export function createDesk(options: {
 
   /** What a PBX does that was told to by Cognigy's Transfer node. */
   async function place(): Promise<Done> {
-    if (current !== null) return [409, { problem: 'Busy' }]
+    if (current !== null) return [409, { problem: 'There is a call already' }]
     await placed?.close()
     const value = formatUui(plainLink(waiting.call.sessionId).href)
     placed = await placeCall(endpoint(), agent.userId, [{ name: 'user-to-user', value }])

@@ -1,5 +1,4 @@
 import type { Conversation, Line } from './conversations.ts'
-import { escapeHtml } from './html.ts'
 
 export const config = {
   grid: { columns: 5, rows: 8, gap: 12 },
@@ -60,4 +59,8 @@ export function transcriptTile(lines: readonly Line[], customer: string): string
 
 function tile(heading: string, content: string): string {
   return `<title>${heading}</title><h2>${heading}</h2>${content}`
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.codePointAt(0)};`)
 }
