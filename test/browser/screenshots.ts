@@ -22,7 +22,7 @@ interface Clip {
   readonly height: number
 }
 
-const [maria, tomas] = conversations
+const [maria, tomas, , jonas, amara] = conversations
 const ends: (() => unknown)[] = []
 const t = { teardown: (end: () => unknown) => void ends.unshift(end) }
 try {
@@ -55,6 +55,33 @@ try {
       await a.locator('body').evaluate(() => {
         if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
       })
+      return null
+    })
+  }
+
+  for (const [name, take] of [
+    [
+      'call',
+      async (page: Page) => {
+        await page.getByRole('button', { name: 'Receive a call' }).click()
+        await page.getByRole('button', { name: 'Answer' }).click()
+        await suggested(chatWith(page, amara.customer.name), amara.opening)
+      },
+    ],
+    [
+      'handover',
+      async (page: Page) => {
+        await page.getByRole('button', { name: 'Receive a handover' }).click()
+        await suggested(chatWith(page, jonas.customer.name), jonas.opening)
+      },
+    ],
+  ] as const) {
+    const { demo } = await startHttpsDemo(t, { pace: 200 })
+    await picture(name, { width: 1280, height: 720 }, async (page) => {
+      await page.goto(demo.desktop.href)
+      await suggested(chatWith(page, maria.customer.name), maria.opening)
+      await take(page)
+      await page.mouse.move(0, 0)
       return null
     })
   }

@@ -58,7 +58,13 @@ t.test('the desktop’s links open the workspace, and the links that must fail d
   const [, link = ''] = /<iframe src="([^"]+)"/.exec(stranger.body) ?? []
   t.equal((await get(new URL(link.replaceAll('&amp;', '&')))).status, 200, 'a valid link')
 
-  for (const path of ['/style.css', '/desktop.js', '/copilot-workspace.js', '/refusals.js']) {
+  for (const path of [
+    '/style.css',
+    '/desktop.js',
+    '/desk.js',
+    '/copilot-workspace.js',
+    '/refusals.js',
+  ]) {
     t.equal((await get(new URL(path, demo.desktop))).status, 200, path)
   }
   t.equal((await get(new URL('/no', demo.desktop))).status, 404)
@@ -95,8 +101,8 @@ t.test('over HTTPS, under names of one’s own', async (t) => {
 t.test('close ends every server', async (t) => {
   const demo = await startDemo()
   await demo.close()
-  const { gateway, desktop, stranger, workspace } = demo
-  for (const url of [gateway, desktop, stranger, workspace.page, workspace.api]) {
+  const { gateway, desktop, stranger, workspace, links } = demo
+  for (const url of [gateway, desktop, stranger, workspace.page, workspace.api, links]) {
     await t.rejects(get(url), { code: 'ECONNREFUSED' }, url.href)
   }
 })
@@ -138,10 +144,26 @@ t.test('npm run demo says where everything is, and ends with the signal', async 
           if (pattern.test(said)) resolve(said)
         })
       })
-    const [, gateway = ''] = /gateway +(http:\S+)/.exec(await told(/^Ctrl-C/m)) ?? []
+    const introduction = await told(/^Ctrl-C/m)
+    const [, gateway = ''] = /gateway +(http:\S+)/.exec(introduction) ?? []
     const decision = told(/^.* refused {2}401 token-missing {2}\/ .*$/m)
     t.equal((await get(new URL(gateway))).status, 401)
     await decision
+    if (signal === 'SIGINT') {
+      const [settings, command = ''] = [
+        /^ {2}export (JWT_SECRET=\S+)\n {2}export (PUBLIC_URL=\S+) (URL_TOKENS=\S+)$/m,
+        /^ {2}npx copilot-gateway (load .*)$/m,
+      ].map((pattern) => pattern.exec(introduction))
+      const env = Object.fromEntries(settings?.slice(1).map((one) => one.split('=')) ?? [])
+      const [, token = ''] = /^URL_TOKENS=(.*)$/.exec(settings?.[3] ?? '') ?? []
+      const linked = execFileSync(
+        process.execPath,
+        [join(root, 'src/cli.ts'), 'link', '--user', 'u', '--session', 's', '--url-token', token],
+        { env: { ...process.env, ...env }, encoding: 'utf8' },
+      )
+      t.equal((await get(new URL(linked.trim()))).status, 200, 'what it prints signs links')
+      t.equal(command?.[1], `load ${gateway}`)
+    }
     demo.kill(signal)
     t.strictSame(await exit, [0, null], signal)
     t.equal(await problems, '')
@@ -163,6 +185,14 @@ t.test('decisions are shown as a person reads them', async (t) => {
       '09:05:07  refused  403 claim-mismatch  /  s  request r',
     ],
     [{ ...denied, requestId: 'r' }, '09:05:07  refused  403 claim-mismatch  request r'],
+    [
+      { time, event: 'link', status: 200, asked: 'sign', client: 'desktop', sessionId: 's' },
+      '09:05:07  signed   link  s  for desktop',
+    ],
+    [
+      { time, event: 'link', status: 403, asked: 'sign', requestId: 'r' },
+      '09:05:07  refused  403  sign  link  request r',
+    ],
     [{ time, msg: 'REQUIRE_EXP is false' }, '09:05:07  REQUIRE_EXP is false'],
     [{ time, event: 'internal-error' }, `09:05:07  {"time":${time},"event":"internal-error"}`],
   ] as const) {
