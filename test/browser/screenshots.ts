@@ -40,7 +40,7 @@ try {
   }
 
   for (const [name, look] of [
-    ['contact-center', { width: 1280, height: 800 }],
+    ['contact-center', { width: 1280, height: 860 }],
     ['contact-center-dark-narrow', { width: 400, height: 860, colors: 'dark' }],
   ] as const) {
     const { demo } = await startHttpsDemo(t, { pace: 200 })
