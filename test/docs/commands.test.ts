@@ -34,6 +34,8 @@ const notRun: Readonly<Record<string, string>> = {
   'CONTRIBUTING.md: npm run check': 'parts of what runs this test',
   'CONTRIBUTING.md: npm run fuzz -- --minutes 10    # requests and tokens at random':
     'each takes minutes, or writes into the tree',
+  'docs/contact-centers.md: sipp 127.0.0.1:5060 -s dana.whitfield -sf demo/call.xml -m 1 -key uui "\\"$LINK\\""':
+    'calls the demo; run by test/demo/voice.test.ts',
   'docs/load-testing.md: npx copilot-gateway load http://localhost:8080 --agents 200 --rate 5/s --duration 2m --p99 50ms --errors 0.1% --html load.html':
     'takes two minutes; the run before it takes seconds',
   'docs/signing.md: #!/bin/sh':
