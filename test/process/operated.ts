@@ -29,17 +29,18 @@ export interface Operated extends Served {
   readonly admin: (target: string, method?: string) => Promise<Answer>
   /** The status that a new link of this session gets. */
   readonly opens: (sessionId?: string) => Promise<number>
-  /** A socket that such a link has opened. */
-  readonly socket: (sessionId?: string) => Promise<WebSocket>
+  /** A socket that a link has opened: such a one, or this one. */
+  readonly socket: (sessionId?: string, target?: string) => Promise<WebSocket>
 }
 
 export async function operate(
   t: Scope,
   upstream: Upstream,
   env: Readonly<Record<string, string>> = {},
+  cli?: string,
 ): Promise<Operated> {
   const settings = { ADMIN_PORT: '0', ADMIN_TOKEN: token, DRAIN_TIMEOUT: '10s', ...env }
-  const served = await start(t, upstream.origin, settings)
+  const served = await start(t, upstream.origin, settings, cli)
   const { addresses } = await served.logged((line) => line['event'] === 'listening')
   const [, adminOrigin] = [addresses].flat().map(String)
   if (adminOrigin === undefined) throw new Error('no admin listener')
@@ -50,9 +51,8 @@ export async function operate(
     token,
     admin: (target, method = 'GET') => ask(adminOrigin, target, { method, headers }),
     opens: async (sessionId) => (await ask(served.origin, freshLink(sessionId))).status,
-    async socket(sessionId) {
-      const url = served.origin.replace('http', 'ws') + freshLink(sessionId, '/ws')
-      const socket = new WebSocket(url)
+    async socket(sessionId, target = freshLink(sessionId, '/ws')) {
+      const socket = new WebSocket(served.origin.replace('http', 'ws') + target)
       await once(socket, 'open')
       return socket
     },
