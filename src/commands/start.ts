@@ -7,6 +7,7 @@ import type { Loaded } from '../operate/reload.ts'
 import { errorCode } from '../settings/parsers.ts'
 import { sentence } from '../settings/reader.ts'
 import { readSettings, wrongSettings } from './environment.ts'
+import { runtimeNeeded } from './runtime.ts'
 import { version } from './version.ts'
 
 /** Runs the gateway until a signal ends it. `yaml` is the path of a file of settings. */
@@ -28,6 +29,14 @@ export async function start(yaml: string | null): Promise<number> {
   const { log } = output
   for (const warning of read.warnings) {
     log.warn({ event: 'setting-warning', setting: warning.setting }, sentence(warning))
+  }
+  const needed = runtimeNeeded(process.versions.node)
+  if (needed !== null) {
+    const { node } = process.versions
+    log.warn(
+      { event: 'runtime-warning', node, needed },
+      `Node.js ${node} has known vulnerabilities in HTTP/2 and TLS: run ${needed} or newer`,
+    )
   }
   const { startTracing } = await import('../observe/tracing.ts')
   const tracing = config.workers > 1 ? null : await startTracing(process.env, log)

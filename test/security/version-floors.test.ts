@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import t from 'tap'
+import { floors as runtimeFloors, runtimeNeeded } from '../../src/commands/runtime.ts'
+import { start } from '../process/child.ts'
+import { startUpstream } from '../stage.ts'
 
 // The oldest versions that are vouched for. What another package brings along is looked up there.
 const seen = 'what these tests were made against'
@@ -27,14 +30,55 @@ for (const [name, floor, why, by] of floors) {
   })
 }
 
-t.test('the runtime that comes along is past CVE-2026-21714, HTTP/2 that leaked', async (t) => {
-  const { optionalDependencies } = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  )
-  const runtimes = Object.entries(optionalDependencies).filter(([name]) => /^node-/.test(name))
-  t.ok(runtimes.length > 0)
-  for (const [name, version] of runtimes) t.ok(order(String(version)) >= order('24.14.1'), name)
+t.test('every Node.js that comes along, or is asked for, has no hole that is known', async (t) => {
+  const root = manifest('package.json')
+  const others = manifest('test/runtimes/package.json')
+  const listed = Object.entries({ ...root.optionalDependencies, ...others.optionalDependencies })
+  const runtimes = listed.filter(([name]) => /^node-/.test(name))
+  t.equal(runtimes.length, 6)
+  for (const [name, version] of runtimes) {
+    const [exact] = /\d+\.\d+\.\d+$/.exec(version) ?? []
+    t.equal(runtimeNeeded(String(exact)), null, `${name} ${version}`)
+  }
+  const [first, second, third] = Object.values(runtimeFloors)
+  t.equal(root.engines.node, `^${first} || ^${second} || >=${third}`)
 })
+
+t.test('a Node.js with known holes is warned of at the start', async (t) => {
+  for (const [version, needed] of [
+    ['20.20.2', '22.23.2'],
+    ['22.19.0', '22.23.2'],
+    ['22.23.1', '22.23.2'],
+    ['22.23.2', null],
+    ['22.24.0', null],
+    ['23.11.1', '24.18.1'],
+    ['24.18.0', '24.18.1'],
+    ['24.21.0', null],
+    ['25.9.0', '26.5.1'],
+    ['26.5.0', '26.5.1'],
+    ['26.10.0', null],
+    ['27.0.0', null],
+  ] as const) {
+    t.equal(runtimeNeeded(version), needed, version)
+  }
+  const upstream = await startUpstream(t)
+  const older = `Object.defineProperty(process, 'versions', {value: {...process.versions, node: '24.18.0'}})`
+  const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(older)}`
+  const gateway = await start(t, upstream.origin, { NODE_OPTIONS })
+  t.match(
+    gateway.lines.find(({ event }) => event === 'runtime-warning'),
+    { level: 40, node: '24.18.0', needed: '24.18.1' },
+  )
+})
+
+interface Manifest {
+  readonly engines: { readonly node: string }
+  readonly optionalDependencies: Readonly<Record<string, string>>
+}
+
+function manifest(path: string): Manifest {
+  return JSON.parse(readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8'))
+}
 
 /** A version as a number that is in their order. */
 function order(version: string): number {
