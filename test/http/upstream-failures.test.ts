@@ -195,6 +195,11 @@ t.test('what is hardly an answer passes clean or not at all', async (t) => {
   }
 })
 
+// https://github.com/libuv/libuv/pull/4997: there a reset right behind the last bytes is taken for the end,
+// by the gateway and by the client of these tests.
+const [major = 0, minor = 0] = process.versions.uv.split('.').map(Number)
+const resetsAreHidden = major === 1 && minor < 52 && `libuv ${process.versions.uv} hides resets`
+
 t.test('an answer that is cut short does not look whole', async (t) => {
   const length = 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort'
   const chunks = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n'
@@ -224,7 +229,8 @@ t.test('an answer that is cut short does not look whole', async (t) => {
     onHead = act
     const answer = await ask(front.origin, link())
     t.equal(answer.status, 200, name)
-    t.equal(answer.complete, false, name)
+    const skip = name === 'to the end, reset' && resetsAreHidden
+    t.equal(answer.complete, false, name, { skip })
     t.equal(upstream.heads.length - before, 1, `${name}: asked once`)
     const line = await auditOf(front, answer.headers['x-request-id'])
     t.match(line, { decision: 'allow', status: 200 }, name)
@@ -243,7 +249,7 @@ t.test('an answer that is cut short does not look whole', async (t) => {
     })
     await new Promise((resolve) => socket.once('close', resolve))
     const claims = /^content-length: 100\r/im.test(text)
-    t.ok(reset || claims, `${name}: to an HTTP/1.0 client`)
+    t.ok(reset || claims, `${name}: to an HTTP/1.0 client`, { skip: resetsAreHidden })
   }
 })
 
