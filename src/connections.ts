@@ -63,6 +63,11 @@ export function leadConnections(
       const known = busy.get(socket)
       const at = known ?? { answers: [], latest: request }
       if (known === undefined) busy.set(socket, at)
+      const at = known ?? { answers: new Set(), latest: request }
+      if (known === undefined) {
+        busy.set(socket, at)
+        socket.once('close', () => setImmediate(closeWaiting, at.answers))
+      }
       const { answers } = at
       at.latest = request
       answers.push(response)
@@ -184,4 +189,12 @@ function connectionOf(request: IncomingMessage): object {
   const stream: unknown = Reflect.get(request, 'stream')
   const session: unknown = stream instanceof Object ? Reflect.get(stream, 'session') : undefined
   return session instanceof Object ? session : request.socket
+}
+
+/**
+ * Tells answers that waited for their turn on a connection that it is gone. Node.js 22 does not, and all
+ * that was held for them would stay: https://github.com/nodejs/node/pull/62534
+ */
+function closeWaiting(answers: ReadonlySet<ServerResponse>): void {
+  for (const answer of answers) answer.destroy().emit('close')
 }
