@@ -12,7 +12,6 @@ const smoke = [
   'test/process/built.test.ts',
   'test/http/http2-and-tls.test.ts',
   'test/websocket/socket-io.test.ts',
-  'test/websocket/relayed-bytes.test.ts',
 ]
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
