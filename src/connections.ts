@@ -62,8 +62,6 @@ export function leadConnections(
     if (overHttp1) {
       const known = busy.get(socket)
       const at = known ?? { answers: [], latest: request }
-      if (known === undefined) busy.set(socket, at)
-      const at = known ?? { answers: new Set(), latest: request }
       if (known === undefined) {
         busy.set(socket, at)
         socket.once('close', () => setImmediate(closeWaiting, at.answers))
@@ -72,7 +70,8 @@ export function leadConnections(
       at.latest = request
       answers.push(response)
       response.on('close', () => {
-        answers.splice(answers.indexOf(response), 1)
+        const place = answers.indexOf(response)
+        if (place >= 0) answers.splice(place, 1)
         if (answers.length === 0 && leaving.has(socket)) socket.destroySoon()
       })
     }
@@ -195,6 +194,6 @@ function connectionOf(request: IncomingMessage): object {
  * Tells answers that waited for their turn on a connection that it is gone. Node.js 22 does not, and all
  * that was held for them would stay: https://github.com/nodejs/node/pull/62534
  */
-function closeWaiting(answers: ReadonlySet<ServerResponse>): void {
-  for (const answer of answers) answer.destroy().emit('close')
+function closeWaiting(answers: readonly ServerResponse[]): void {
+  for (const answer of [...answers]) answer.destroy().emit('close')
 }

@@ -40,7 +40,7 @@ export async function operate(
   cli?: string,
 ): Promise<Operated> {
   const settings = { ADMIN_PORT: '0', ADMIN_TOKEN: token, DRAIN_TIMEOUT: '10s', ...env }
-  const served = await start(t, upstream.origin, settings, cli)
+  const served = await start(t, upstream.origin, settings, cli === undefined ? {} : { cli })
   const { addresses } = await served.logged((line) => line['event'] === 'listening')
   const [, adminOrigin] = [addresses].flat().map(String)
   if (adminOrigin === undefined) throw new Error('no admin listener')
