@@ -16,6 +16,8 @@ export async function start(yaml: string | null): Promise<number> {
     const { work } = await import('../operate/worker.ts')
     return work()
   }
+  // The first process of a container hears no signal that it does not handle.
+  const signal = firstSignal()
   const read = readSettings(yaml)
   if ('problems' in read) {
     process.stderr.write('The gateway cannot start with these settings:\n\n')
@@ -72,7 +74,6 @@ export async function start(yaml: string | null): Promise<number> {
     },
     log,
   )
-  const signal = firstSignal()
   const own = [steering, links].flatMap((one) => one?.address ?? [])
   const addresses = [...fleet.addresses, ...own]
   log.info({ event: 'listening', addresses })

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { link, startUpstream, type Upstream } from '../stage.ts'
+import { link, secret, startUpstream, type Upstream } from '../stage.ts'
 import {
   accepting,
   bodyOf,
@@ -22,7 +22,7 @@ import {
   type Wire,
   wire,
 } from '../websocket/peer.ts'
-import { type Served, start } from './child.ts'
+import { run, type Served, start } from './child.ts'
 
 const script = fileURLToPath(new URL('../../certs/make-dev-certs.sh', import.meta.url))
 const dir = t.testdir()
@@ -93,6 +93,26 @@ t.test('requests in flight finish, whole, and no new connection is taken', async
   t.equal(code, 0)
   const access = lines.filter(({ event }) => event === 'access')
   t.match(access, [{ status: 200 }, { status: 200 }, { status: 200 }], 'each with its line')
+})
+
+// To the first process of a container a signal that nobody handles is none.
+t.test('a signal that comes before it listens ends it in order, too', async (t) => {
+  // The start waits for a contact center's keys.
+  const { promise: asked, resolve: ask } = Promise.withResolvers<void>()
+  const issuer = await startUpstream(t, () => ask())
+  const folder = t.testdir({
+    secret: `${secret}-of-sessions`,
+    'gateway.yaml': `
+copilotUrl: http://127.0.0.1:1
+forwardAuth: false
+sessionSecret: { file: secret }
+contactCenters: [{ name: Lisbon, keys: { jwks: "${issuer.origin}" } }]`,
+  })
+  const args = ['start', '--config', join(folder, 'gateway.yaml')]
+  const gateway = run(t, { PORT: '0', ADMIN_PORT: 'off' }, { args })
+  await asked
+  gateway.kill('SIGTERM')
+  t.match(await gateway.ended, { code: 0, signal: null, stderr: '' })
 })
 
 t.test('sockets get 1012', async (t) => {
