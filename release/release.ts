@@ -84,7 +84,7 @@ function wrongVersion(version: string): string[] {
 /** Of MAJOR.MINOR.PATCH; null where it is something else. */
 function numbers(version: string): readonly number[] | null {
   const parts = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/.exec(version)
-  return parts && parts.slice(1).map(Number)
+  return parts?.slice(1).map(Number) ?? null
 }
 
 function isNewer(wanted: readonly number[], current: readonly number[]): boolean {
