@@ -25,7 +25,9 @@ t.test('it serves, revokes, reloads and ends', { skip: redisMissing }, async (t)
     JWT_SECRET_FILE: join(folder, 'secret'),
   }
   const workspace = await startWorkspace(t)
-  const gateway = await operate(t, workspace, env, join(folder, 'dist/src/cli.js'))
+  const gateway = await operate(t, workspace, env, {
+    command: [process.execPath, join(folder, 'dist/src/cli.js')],
+  })
   const linkBy = (key: string, path?: string): string =>
     link({ auth: jwt(undefined, { key }) }, path)
   const statusOf = async (key: string): Promise<number> =>

@@ -48,13 +48,23 @@ export interface Child {
 export function run(
   t: Scope,
   env: Env,
-  options: { args?: readonly string[]; cwd?: string; cli?: string; alone?: boolean } = {},
+  options: {
+    args?: readonly string[]
+    cwd?: string
+    alone?: boolean
+    /** What runs it, where it is no process of this Node.js. */
+    command?: readonly string[]
+  } = {},
 ): Child {
-  const { args = ['start'], cwd = emptyDirectory(t), cli = source, alone = false } = options
+  const { args = ['start'], cwd = emptyDirectory(t), alone = false } = options
+  const { command = [process.execPath, source] } = options
   knowSettings(env)
   // tap counts the coverage of every process by NODE_OPTIONS.
-  const command = alone ? ['env', '-u', 'NODE_OPTIONS', process.execPath] : [process.execPath]
-  const [file = '', ...rest] = [...command, cli, ...args]
+  const [file = '', ...rest] = [
+    ...(alone ? ['env', '-u', 'NODE_OPTIONS'] : []),
+    ...command,
+    ...args,
+  ]
   const child = spawn(file, rest, {
     cwd,
     env: { ...environment, ...env },
@@ -114,7 +124,7 @@ export async function start(
   t: Scope,
   upstream: string,
   env: Env = {},
-  options: { cli?: string; alone?: boolean } = {},
+  options: { alone?: boolean; command?: readonly string[] } = {},
 ): Promise<Served> {
   const settings = {
     COPILOT_URL: upstream,

@@ -37,10 +37,10 @@ export async function operate(
   t: Scope,
   upstream: Upstream,
   env: Readonly<Record<string, string>> = {},
-  cli?: string,
+  options: Parameters<typeof start>[3] = {},
 ): Promise<Operated> {
   const settings = { ADMIN_PORT: '0', ADMIN_TOKEN: token, DRAIN_TIMEOUT: '10s', ...env }
-  const served = await start(t, upstream.origin, settings, cli === undefined ? {} : { cli })
+  const served = await start(t, upstream.origin, settings, options)
   const { addresses } = await served.logged((line) => line['event'] === 'listening')
   const [, adminOrigin] = [addresses].flat().map(String)
   if (adminOrigin === undefined) throw new Error('no admin listener')
