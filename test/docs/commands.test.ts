@@ -36,6 +36,9 @@ const notRun: Readonly<Record<string, string>> = {
     'each takes minutes, or writes into the tree',
   'docs/contact-centers.md: sipp 127.0.0.1:5060 -s dana.whitfield -sf demo/call.xml -m 1 -key uui "\\"$LINK\\""':
     'calls the demo; run by test/demo/voice.test.ts',
+  'docs/deployment.md: docker build -t copilot-gateway .':
+    'needs Docker; test/deploy/image.test.ts builds and runs the image with podman',
+  'docs/deployment.md: docker compose --file deploy/compose.yaml up': 'needs Docker',
   'docs/load-testing.md: npx copilot-gateway load http://localhost:8080 --agents 200 --rate 5/s --duration 2m --p99 50ms --errors 0.1% --html load.html':
     'takes two minutes; the run before it takes seconds',
   'docs/signing.md: #!/bin/sh':
