@@ -21,8 +21,21 @@ const options = {
   soak: { type: 'string' },
   scale: { type: 'boolean', default: false },
   out: { type: 'string' },
+  help: { type: 'boolean', default: false },
 } as const
 const { values } = read()
+if (values.help) {
+  console.log(`npm run bench -- [options], see bench/README.md
+
+  --only <names>     of ${everything.join(', ')}
+  --peers <names>    of ${peerIds.join(', ')}
+  --rounds <count>   how often each is measured: 5
+  --seconds <count>  how long a turn is
+  --soak <duration>  instead: is memory flat under full load, for 10m?
+  --scale            instead: do more sessions, contact centers, frame ancestors cost more?
+  --out <folder>     writes the results there: results/ where nothing was chosen`)
+  process.exit()
+}
 const chosen = choose('only', values.only, everything)
 const chosenPeers = choose('peers', values.peers, peerIds)
 const rounds = values.rounds === undefined ? 5 : positive('rounds', values.rounds)

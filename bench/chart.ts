@@ -18,11 +18,13 @@ const style = `
   text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #1f2328 }
   .title { font-size: 15px; font-weight: 600 }
   .note { font-size: 12px; fill: #59636e }
+  .page { fill: #ffffff }
   .bar { fill: #9aa7b4 }
   .own { fill: #0969da }
   .ownName { font-weight: 600 }
   .whisker { stroke: #1f2328; stroke-width: 1.5 }
   @media (prefers-color-scheme: dark) {
+    .page { fill: #0d1117 }
     text { fill: #f0f6fc }
     .note { fill: #9198a1 }
     .bar { fill: #57606a }
@@ -61,6 +63,7 @@ export function chart(title: string, note: string, bars: readonly Bar[]): string
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(`${title}, ${note}: ${said.join('; ')}`)}">
 <style>${style}
 </style>
+<rect class="page" width="${width}" height="${height}"/>
 <text class="title" x="10" y="22">${escaped(title)}</text>
 <text class="note" x="10" y="42">${escaped(note)}</text>
 ${rows.map(line).join('\n')}
