@@ -78,7 +78,9 @@ t.test('a sid is one, and of a length that is read', async (t) => {
   t.equal(upstream.seen.length, 0)
 })
 
-t.test('a packet that nobody can take apart ends its socket, and no more', async (t) => {
+// Before Node.js 26 the stack ends first.
+const skip = Number(process.versions.node.split('.')[0]) >= 26 && 'JSON nests without end'
+t.test('a packet that nobody can take apart ends its socket, and no more', { skip }, async (t) => {
   const stage = await startSockets(t, { COPILOT_API_TOKEN: 'the-real-api-token' })
   const deep = `40{"a":${'['.repeat(9000)}${']'.repeat(9000)}}`
   const pair = await stage.pair(link({}, '/socket.io/'))
