@@ -29,6 +29,7 @@ function run(argv: readonly string[]): number {
   const [version, ...more] = parsed.positionals
   if (version === undefined || more.length > 0) return fail(2, 'One version is needed.', usage)
 
+  const head = git('rev-parse', 'HEAD')
   const date = new Date().toISOString().slice(0, 10)
   const changelog = closeUnreleased(readFileSync('CHANGELOG.md', 'utf8'), version, date)
   const problems = [...wrongVersion(version), ...wrongTree()]
@@ -45,6 +46,9 @@ function run(argv: readonly string[]): number {
   }
   // Tests take minutes, in which somebody may have gone on working.
   const changed = wrongTree()
+  if (git('rev-parse', 'HEAD') !== head) {
+    changed.push('main has other commits than when this began, which the tests have not seen.')
+  }
   if (changed.length > 0) return fail(1, ...changed)
 
   let bill: string

@@ -166,6 +166,12 @@ t.test('one that fails on its way leaves all as it was', async (t) => {
   check('echo somebody works on >> CHANGELOG.md')
   t.match(release(newer, '--skip-tests'), { status: 1, said: /not committed:\nM CHANGELOG\.md/ })
   t.match(read('CHANGELOG.md'), /somebody works on/)
+  git('checkout', '--quiet', '--', '.')
+  check('git commit --quiet --allow-empty --message Somebody')
+  const checked = git('rev-parse', 'HEAD')
+  t.match(release(newer, '--skip-tests'), { status: 1, said: /main has other commits/ })
+  t.equal(git('rev-parse', 'HEAD~1'), checked, 'no release of what was not checked')
+  t.equal(git('tag'), '')
 })
 
 t.test('the changelog may end with what is unreleased', async (t) => {
