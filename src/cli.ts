@@ -1,42 +1,53 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util'
-import { check } from './commands/check.ts'
-import { demo } from './commands/demo.ts'
-import { doctor } from './commands/doctor.ts'
-import { explain } from './commands/explain.ts'
-import { link } from './commands/link.ts'
-import { load } from './commands/load.ts'
-import { report } from './commands/report.ts'
-import { start } from './commands/start.ts'
+import { firstSignal } from './commands/signals.ts'
 import { usage, wrongUsage } from './commands/usage.ts'
-import { uui } from './commands/uui.ts'
-import { version } from './commands/version.ts'
-import { errorCode } from './settings/parsers.ts'
 
+// Each command is loaded when it is asked for: meanwhile `start` has to hear signals.
 process.exitCode = await run(process.argv.slice(2))
 
 /** Runs one command and returns its exit code: 0, 1 (it failed) or 2 (it was called wrongly). */
 async function run(argv: readonly string[]): Promise<number> {
   if (argv.includes('--help') || argv.includes('-h')) return print(usage)
-  if (argv.includes('--version')) return print(`${version()}\n`)
+  if (argv.includes('--version')) {
+    const { version } = await import('./commands/version.ts')
+    return print(`${version()}\n`)
+  }
   const [first = 'start', ...rest] = argv
   const named = !first.startsWith('-')
   const command = named ? first : 'start'
   const flags = named ? rest : argv
   try {
-    if (command === 'link') return link(flags)
-    if (command === 'uui') return await uui(flags)
-    if (command === 'explain') return await explain(flags)
-    if (command === 'doctor') return await doctor(flags)
-    if (command === 'start') return await start(configFile(flags))
-    if (command === 'check') return check(configFile(flags))
-    if (command === 'load') return await load(flags)
-    if (command === 'report') return await report(flags)
-    parseArgs({ args: flags, options: {} })
-    if (command === 'demo') return await demo()
-    return wrongUsage(`There is no command ${command}`)
+    switch (command) {
+      case 'start': {
+        const yaml = configFile(flags)
+        const signal = firstSignal()
+        return await (await import('./commands/start.ts')).start(yaml, signal)
+      }
+      case 'check':
+        return (await import('./commands/check.ts')).check(configFile(flags))
+      case 'link':
+        return (await import('./commands/link.ts')).link(flags)
+      case 'uui':
+        return await (await import('./commands/uui.ts')).uui(flags)
+      case 'explain':
+        return await (await import('./commands/explain.ts')).explain(flags)
+      case 'doctor':
+        return await (await import('./commands/doctor.ts')).doctor(flags)
+      case 'load':
+        return await (await import('./commands/load.ts')).load(flags)
+      case 'report':
+        return await (await import('./commands/report.ts')).report(flags)
+      case 'demo':
+        parseArgs({ args: flags, options: {} })
+        return await (await import('./commands/demo.ts')).demo()
+      default:
+        parseArgs({ args: flags, options: {} })
+        return wrongUsage(`There is no command ${command}`)
+    }
   } catch (error) {
-    if (!(error instanceof Error && errorCode(error)?.startsWith('ERR_PARSE_ARGS_'))) throw error
+    if (!(error instanceof Error && 'code' in error)) throw error
+    if (!String(error.code).startsWith('ERR_PARSE_ARGS_')) throw error
     return wrongUsage(error.message)
   }
 }

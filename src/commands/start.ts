@@ -10,14 +10,12 @@ import { readSettings, wrongSettings } from './environment.ts'
 import { runtimeNeeded } from './runtime.ts'
 import { version } from './version.ts'
 
-/** Runs the gateway until a signal ends it. `yaml` is the path of a file of settings. */
-export async function start(yaml: string | null): Promise<number> {
+/** Runs the gateway until `signal` ends it. `yaml` is the path of a file of settings. */
+export async function start(yaml: string | null, signal: Promise<void>): Promise<number> {
   if (cluster.isWorker) {
     const { work } = await import('../operate/worker.ts')
     return work()
   }
-  // The first process of a container hears no signal that it does not handle.
-  const signal = firstSignal()
   const read = readSettings(yaml)
   if ('problems' in read) {
     process.stderr.write('The gateway cannot start with these settings:\n\n')
@@ -133,20 +131,4 @@ function causes(prefix: Prefix): Readonly<Record<string, string>> {
     EACCES: 'ports this low need a privilege',
     ENOTFOUND: `${prefix}HOST is a name without an address`,
   }
-}
-
-/** Resolves at the first signal; the next one ends the process at once. */
-function firstSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    let stopping = false
-    const on = (signal: 'SIGINT' | 'SIGTERM', code: number): void => {
-      process.on(signal, () => {
-        if (stopping) process.exit(code)
-        stopping = true
-        resolve()
-      })
-    }
-    on('SIGINT', 130)
-    on('SIGTERM', 143)
-  })
 }

@@ -10,8 +10,6 @@ import { openProcessLog } from './process-log.ts'
 
 /** Serves as one of several workers: what the primary says, until it says no more. */
 export async function work(): Promise<never> {
-  // A terminal sends its signals to all processes; the primary is the one that acts on them.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
   const output = await openProcessLog('info')
   output.guard()
   const tracing = await startTracing(process.env, output.log)

@@ -115,6 +115,24 @@ contactCenters: [{ name: Lisbon, keys: { jwks: "${issuer.origin}" } }]`,
   t.match(await gateway.ended, { code: 0, signal: null, stderr: '' })
 })
 
+t.test('one that comes while its code is loaded does, and SIGHUP ends nothing', async (t) => {
+  const preload = `
+    import { registerHooks } from 'node:module'
+    registerHooks({
+      load(url, context, next) {
+        if (url.endsWith('/settings/table.ts')) {
+          for (const signal of ['SIGHUP', 'SIGTERM']) process.kill(process.pid, signal)
+        }
+        return next(url, context)
+      } })`
+  const module = `data:text/javascript,${encodeURIComponent(preload)}`
+  const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+  const command = [process.execPath, '--import', module, cli]
+  const { origin } = await startUpstream(t)
+  const gateway = await start(t, origin, {}, { command })
+  t.match(await gateway.ended, { code: 0, signal: null, stderr: '' })
+})
+
 t.test('sockets get 1012', async (t) => {
   for (const signal of signals) {
     const { gateway, upgraded } = await startAll(t, { DRAIN_TIMEOUT: '1h' })

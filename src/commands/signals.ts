@@ -1,0 +1,25 @@
+import cluster from 'node:cluster'
+
+/**
+ * Resolves at the first signal to stop; the next one ends the process at once. SIGHUP never does: a
+ * reload that is asked for before the gateway serves is one of files that have changed since it read
+ * them, which it notices. Called before anything heavy is loaded, since the first process of a container
+ * hears no signal that it does not handle, and any other is ended by it.
+ */
+export function firstSignal(): Promise<void> {
+  process.on('SIGHUP', () => {})
+  return new Promise((resolve) => {
+    let stopping = false
+    const on = (signal: 'SIGINT' | 'SIGTERM', code: number): void => {
+      process.on(signal, () => {
+        // A terminal sends its signals to all processes; the primary is the one that acts on them.
+        if (cluster.isWorker) return
+        if (stopping) process.exit(code)
+        stopping = true
+        resolve()
+      })
+    }
+    on('SIGINT', 130)
+    on('SIGTERM', 143)
+  })
+}
