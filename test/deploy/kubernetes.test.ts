@@ -230,13 +230,13 @@ t.test('the settings are settings, and right', async (t) => {
   const made = [...read('README.md').matchAll(/secret generic (\S+) ((?:.*\\\n)+.*)/g)].map(
     ([, name, text = '']) => ({
       name,
-      keys: [...text.matchAll(/--from-\w+=([\w-]+)=/g)].map(([, key]) => key),
+      keys: [...text.matchAll(/--from-file=([\w-]+)=/g)].map(([, key]) => key),
     }),
   )
   t.same(
     made,
     sources.map(({ secret: { name, items } }) => ({ name, keys: items.map(({ key }) => key) })),
-    'the secrets are those that README.md makes',
+    'the secrets are those that README.md makes, of files: a command line is seen in ps',
   )
 
   const settled = readConfig(env, {
