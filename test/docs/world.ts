@@ -2,7 +2,7 @@
 // their ports are free, /run/secrets is there. Runs one page's commands in it, in their order.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { chownSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { createServer } from 'node:tls'
 
@@ -38,9 +38,21 @@ must('ip', 'link', 'set', 'lo', 'up')
 must('mount', '--bind', `${folder}/hosts`, '/etc/hosts')
 must('mount', '-t', 'tmpfs', 'tmpfs', '/run')
 must('mkdir', '/run/secrets')
-for (const [name, text] of Object.entries(secrets)) {
-  writeFileSync(`/run/secrets/${name}`, `${text}\n`, { mode: 0o600 })
+/** Who may do what with a file of /run/secrets. */
+const rights = (name: string): string => {
+  const { uid, gid, mode } = statSync(`/run/secrets/${name}`)
+  return `${name}: ${uid}:${gid} ${(mode & 0o777).toString(8)}`
 }
+for (const [name, text] of Object.entries(secrets)) {
+  writeFileSync(`/run/secrets/${name}`, `${text}\n`, { mode: 0o400 })
+  // The gateway's, where there is more than one user.
+  if (readFileSync('/proc/self/uid_map', 'utf8').trim().endsWith('4294967295')) {
+    chownSync(`/run/secrets/${name}`, 1000, 1000)
+  }
+}
+const before = Object.keys(secrets).map(rights)
+// As most shells have it.
+process.umask(0o022)
 
 // What nobody asks does not have to be there.
 if (serves === 'serves') {
@@ -82,5 +94,14 @@ const shell = spawn('bash', [`${folder}/commands`], {
   stdio: ['ignore', 'inherit', 'inherit'],
 })
 const [code] = await once(shell, 'exit')
+const after = readdirSync('/run/secrets').map(rights)
+const exposed = [
+  ...before.filter((file) => !after.includes(file)),
+  ...after.filter((file) => !/\.pem: | [0-7]00$/.test(file)),
+]
+if (exposed.length > 0) {
+  process.stderr.write(`secrets have other rights: ${before.join(', ')}; now ${after.join(', ')}\n`)
+  process.exit(1)
+}
 // Whatever else runs in the namespaces goes with their first process.
 process.exit(code ?? 1)
