@@ -122,12 +122,19 @@ t.test('systemd takes the unit, and leaves it little', { skip }, async (t) => {
   t.equal(analyze(unit, ...limit, '--threshold=13'), '0 ')
   t.match(analyze(unit.replace('DynamicUser=yes\n', ''), ...limit, '--threshold=13'), /^1 /)
 
-  const names = [...unit.matchAll(/([A-Z][A-Z_]+)=%d\/(\S+)/g)]
-  t.ok(names.length > 0)
+  const whole = unit.replace(/^#(?=LoadCredential=|Environment=)/gm, '')
+  t.equal(analyze(whole.replace('/usr/bin/node', process.execPath), 'verify', '--man=no'), '0 ')
+  const names = [...whole.matchAll(/([A-Z][A-Z_]+)=%d\/(\S+)/g)]
   for (const [, name = '', file] of names) {
     const setting = Object.values<Setting>(settings).find((one) => `${one.name}_FILE` === name)
     t.ok(setting?.file, name)
-    t.match(unit, `LoadCredential=${file}:`)
+    t.match(whole, `LoadCredential=${file}:`)
   }
+  t.same(
+    names.map(([, name]) => name).sort(),
+    ['ADMIN_TOKEN_FILE', 'COPILOT_API_TOKEN_FILE', 'JWT_SECRET_FILE', 'REDIS_URL_FILE'],
+    'no secret has to be in .env, which more than root reads',
+  )
+  t.match(unit, `Node.js ${JSON.parse(read('package.json')).engines.node} `)
   t.ok(Number(/TimeoutStopSec=(\d+)/.exec(unit)?.[1]) > drain)
 })
