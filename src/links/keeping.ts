@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Asked } from './asked.ts'
 import type { Client } from './clients.ts'
 import type { Known } from './known.ts'
-import { keyOf, seal, unseal } from './sealing.ts'
+import { type Kept, keyOf, seal, unseal } from './sealing.ts'
 import { namesOf, type Signed } from './signing.ts'
 import type { Store } from './store.ts'
 
@@ -52,21 +52,14 @@ export function createKeeping(store: Store): Keeping {
     uses: number | null,
     lasts: number,
   ): Promise<boolean> {
-    const text = seal(name, { ...asked, client: id, contactCenter: contactCenter.name })
-    const entry = { text, contactCenter: contactCenter.name, uses, lasts }
+    const kept = { ...asked, client: id, contactCenter: contactCenter.name, at: Date.now() }
+    const entry = { text: seal(name, kept), contactCenter: contactCenter.name, uses, lasts }
     return (await store.keep(keyOf(name), entry)) === 'kept'
   }
 
-  async function take(known: Known, name: Buffer): Promise<Found | null | 'unreachable'> {
+  async function take(name: Buffer): Promise<Kept | null | 'unreachable'> {
     const text = await store.take(keyOf(name))
-    if (text === 'unreachable') return text
-    const kept = text === null ? null : unseal(name, text)
-    if (kept === null) return null
-    const contactCenter = known.contactCenters.get(kept.contactCenter)
-    // What a client that is gone has left opens nothing.
-    if (!contactCenter?.linksClients.some(({ id }) => id === kept.client)) return null
-    const signed = known.sign(contactCenter, kept, Date.now())
-    return 'problem' in signed ? null : { ...kept, signed }
+    return text === null || text === 'unreachable' ? text : unseal(name, text)
   }
 
   return {
@@ -74,21 +67,34 @@ export function createKeeping(store: Store): Keeping {
       const name = randomBytes(16)
       return (await put(name, client, asked, uses, lasts)) ? name.toString('base64url') : null
     },
+    // By each secret, so that in a rotation a replica that has only one of them finds and replaces it.
     async keep(client, conversationId, asked, lasts) {
-      const [name] = namesOf(client.contactCenter, conversationId)
-      return name !== undefined && put(name, client, asked, null, lasts)
+      const names = namesOf(client.contactCenter, conversationId)
+      const puts = await Promise.all(names.map((name) => put(name, client, asked, null, lasts)))
+      return puts.every(Boolean)
     },
     async open(known, id) {
       const name = Buffer.from(id, 'base64url')
       const isId = name.length === 16 && name.toString('base64url') === id
-      return isId ? take(known, name) : null
+      const kept = isId ? await take(name) : null
+      return kept === 'unreachable' ? kept : find(known, kept)
     },
     async lookUp(known, { contactCenter }, conversationId) {
-      for (const name of namesOf(contactCenter, conversationId)) {
-        const found = await take(known, name)
-        if (found !== null) return found
+      let latest: Kept | null = null
+      for (const kept of await Promise.all(namesOf(contactCenter, conversationId).map(take))) {
+        if (kept === 'unreachable') return kept
+        if (kept !== null && (latest === null || kept.at > latest.at)) latest = kept
       }
-      return null
+      return find(known, latest)
     },
   }
+}
+
+function find(known: Known, kept: Kept | null): Found | null {
+  if (kept === null) return null
+  const contactCenter = known.contactCenters.get(kept.contactCenter)
+  // What a client that is gone has left opens nothing.
+  if (!contactCenter?.linksClients.some(({ id }) => id === kept.client)) return null
+  const signed = known.sign(contactCenter, kept, Date.now())
+  return 'problem' in signed ? null : { ...kept, signed }
 }

@@ -10,6 +10,8 @@ export interface Kept {
   readonly urlToken: string
   /** How long the link then opens the workspace, in ms. */
   readonly expiresIn: number
+  /** When it was put there, in ms since the epoch. */
+  readonly at: number
 }
 
 /** Under what a store keeps what this name leads to: nobody gets from it to the name. */

@@ -148,6 +148,25 @@ t.test('a conversation’s link is found by the contact center’s own id', asyn
   reload({ JWT_SECRET: 'a-newer-shared-secret-of-256-bits-as-text' })
   t.equal((await look()).status, 404, 'until its secret is retired')
 
+  const [older, newer] = [
+    'a-shared-secret-of-256-bits-as-text',
+    'a-newer-shared-secret-of-256-bits-as-text',
+  ]
+  const both = `${newer} ${older}`
+  for (const [userId, secrets, others] of [
+    ['agent-1', older, [both]],
+    ['agent-2', both, [older, newer]],
+    ['agent-3', older, [both]],
+  ] as const) {
+    reload({ JWT_SECRET: secrets })
+    await call(origin, path, { ...byIds, userId }, { method: 'PUT' })
+    for (const other of [secrets, ...others]) {
+      reload({ JWT_SECRET: other })
+      t.match((await look()).body, `userId=${userId}`, 'what was said last, by whatever secret')
+    }
+  }
+  reload()
+
   for (const id of ['a/b', 'ä ö', '%', '..', 'x'.repeat(256), '日'.repeat(256)]) {
     const target = `/links/by-conversation/${encodeURIComponent(id)}`
     const put = await call(origin, target, byIds, { method: 'PUT' })

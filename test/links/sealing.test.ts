@@ -4,7 +4,13 @@ import t from 'tap'
 import { keyOf, seal, unseal } from '../../src/links/sealing.ts'
 import { byIds } from './stage.ts'
 
-const kept = { ...byIds, contactCenter: 'Hamburg', client: 'crm', expiresIn: 3_600_000 }
+const kept = {
+  ...byIds,
+  contactCenter: 'Hamburg',
+  client: 'crm',
+  expiresIn: 3_600_000,
+  at: 1_800_000_000_000,
+}
 const name = randomBytes(16)
 const sealed = seal(name, kept)
 
