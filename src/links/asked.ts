@@ -3,7 +3,7 @@ import { parseUui } from '../../packages/copilot-link/src/uui.ts'
 import { parseLink } from '../../packages/copilot-link/src/uui-link.ts'
 import { duration } from '../settings/parsers.ts'
 import type { Fault } from './faults.ts'
-import { type LinkBody, linkLasts, longest } from './schemas.ts'
+import { type LinkBody, linkLasts, longest, longestId } from './schemas.ts'
 
 /** What a link is to open, and for how long, in ms. */
 export interface Asked {
@@ -13,12 +13,23 @@ export interface Asked {
   readonly expiresIn: number
 }
 
-/** Reads what a body that its schema accepts names. */
-export function readAsked(body: LinkBody): Asked | Fault {
+/** Bytes of the ids of one entry, as JSON: what bounds the store. */
+const mostKept = 600
+
+/** Reads what a body that its schema accepts names; `kept`: to be signed later. */
+export function readAsked(body: LinkBody, kept: boolean): Asked | Fault {
   const expiresIn = readDuration('expiresIn', body.expiresIn ?? linkLasts)
   if (typeof expiresIn !== 'number') return expiresIn
   const found = readIds(body)
-  return 'problem' in found ? found : { ...found, expiresIn }
+  if ('problem' in found) return found
+  const ids = Object.entries(found).map(([field, id]) => ({ field, length: Array.from(id).length }))
+  const tooLong = ids.find(({ length }) => length > longestId)
+  if (tooLong) return { field: tooLong.field, problem: `has more than ${longestId} characters` }
+  if (kept && Buffer.byteLength(JSON.stringify(found)) > mostKept) {
+    const [{ field } = { field: '' }] = ids.sort((a, b) => b.length - a.length)
+    return { field, problem: `is too long to be kept: with the others over ${mostKept} bytes` }
+  }
+  return { ...found, expiresIn }
 }
 
 /** In ms. */

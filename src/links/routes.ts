@@ -24,7 +24,7 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
       const { short = false } = request.body
       if (short !== false) told.asked = 'shorten'
       const now = Date.now()
-      const asked = readAsked(request.body)
+      const asked = readAsked(request.body, short !== false)
       if ('problem' in asked) return refuse(request, reply, 400, [asked])
       const signed = known.sign(client.contactCenter, asked, now)
       if ('problem' in signed) return refuse(request, reply, signed.status, [signed])
@@ -46,7 +46,7 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
       const { known, told } = visitOf(request)
       const client = clientOf(request)
       const now = Date.now()
-      const asked = readAsked(request.body)
+      const asked = readAsked(request.body, true)
       if ('problem' in asked) return refuse(request, reply, 400, [asked])
       const lasts = readDuration('keepFor', request.body.keepFor ?? conversationLasts)
       if (typeof lasts !== 'number') return refuse(request, reply, 400, [lasts])

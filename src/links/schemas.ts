@@ -9,6 +9,9 @@ export const conversationLasts = '12h'
 /** Copilot's sessions live no longer. */
 export const longest = 7 * 86_400_000
 
+/** Characters of an id, however it is named. */
+export const longestId = 512
+
 const duration = (meaning: string, standard: string) =>
   ({
     type: 'string',
@@ -22,9 +25,9 @@ const text = (description: string, maxLength: number) =>
   ({ type: 'string', minLength: 1, maxLength, description }) as const
 
 const ids = {
-  userId: text('The agent.', 512),
-  sessionId: text('The chat or call.', 512),
-  urlToken: text('The URLToken of the Cognigy.AI Endpoint.', 512),
+  userId: text('The agent.', longestId),
+  sessionId: text('The chat or call.', longestId),
+  urlToken: text('The URLToken of the Cognigy.AI Endpoint.', longestId),
 }
 
 const lasts = {
@@ -39,7 +42,7 @@ const uui = text(
   'The value of a User-to-User header, or the headers of a SIPREC message, with the plain link or ids in it.',
   8192,
 )
-const ofUui = text('Where the value names none, as in SIPREC; else the same.', 512)
+const ofUui = text('Where the value names none, as in SIPREC; else the same.', longestId)
 
 const short = {
   type: ['boolean', 'object'],

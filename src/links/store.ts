@@ -19,7 +19,7 @@ export interface Entry {
   readonly lasts: number
 }
 
-/** Entries of one contact center: 20 MB at the most, and none takes the room of another's. */
+/** Entries of one contact center: 30 MB at the most, as long as their ids may be, and none takes the room of another's. */
 const most = 20_000
 
 /** Memory, or with a Redis URL that of all replicas, which resolves once Redis is known to be up or away. */

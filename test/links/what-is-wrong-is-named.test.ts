@@ -27,6 +27,21 @@ t.test('each field that is wrong is named', async (t) => {
       { ...byIds, userId: 'n'.repeat(513) },
       ['userId', 'has more than 512 characters'],
     ],
+    [
+      'a long id in a link',
+      { url: `https://a.example/?userId=${'€'.repeat(513)}&sessionId=s&URLToken=t` },
+      ['userId', 'has more than 512 characters'],
+    ],
+    [
+      'a long id in a value',
+      { uui: `X-User-ID: 7\nX-Session-ID: ${'n'.repeat(513)}`, urlToken: 't' },
+      ['sessionId', 'has more than 512 characters'],
+    ],
+    [
+      'a short link to a long one',
+      { ...byIds, sessionId: '€'.repeat(200), short: true },
+      ['sessionId', 'is too long to be kept: with the others over 600 bytes'],
+    ],
     ['half a character', { ...byIds, userId: '\ud83d' }, ['userId', /half a character/]],
     ['a field in other capitals', { ...byIds, URLToken: 'x' }, ['URLToken', 'is not known here']],
     ['a field of the other route', { ...byIds, keepFor: '1h' }, ['keepFor', 'is not known here']],
@@ -107,6 +122,7 @@ t.test('conversations are named as exactly', async (t) => {
     ['no time', path('a'), { ...byIds, keepFor: '1' }, 400, 'keepFor'],
     ['too long a time', path('a'), { ...byIds, keepFor: '8d' }, 400, 'keepFor'],
     ['too long a link', path('a'), { ...byIds, expiresIn: '8d' }, 400, 'expiresIn'],
+    ['too long to be kept', path('a'), { ...byIds, userId: '€'.repeat(200) }, 400, 'userId'],
     ['half a character', path('a'), { ...byIds, userId: '\ud83d' }, 400, 'userId'],
   ] as const) {
     const { status: got, body: text } = await call(origin, target, body, { method: 'PUT' })
@@ -119,7 +135,7 @@ t.test('conversations are named as exactly', async (t) => {
     )
   }
   t.equal((await call(origin, path('a'), undefined)).status, 404, 'nothing was kept')
-  const lines = await told(11)
+  const lines = await told(12)
   t.notMatch(JSON.stringify(lines), 'by-conversation', 'and no line has the id')
 })
 
