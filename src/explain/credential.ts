@@ -1,3 +1,4 @@
+import type { Target } from '../access/target.ts'
 import {
   farAhead,
   type Jwt,
@@ -8,6 +9,7 @@ import {
 } from '../access/token.ts'
 import { printable } from '../report/words.ts'
 import { isExample, otherReading } from './readings.ts'
+import { isShortLink } from './spelling.ts'
 import { length, moment, quoted, span } from './values.ts'
 
 /** What was seen, and what is probably wrong: both in sentences for whoever made the link. */
@@ -54,8 +56,13 @@ export function tokenFindings(judged: Judged, open: boolean): Findings {
 }
 
 /** No token came: what may have been meant as one. */
-export function missingHints(query: string): string[] {
-  const found = query
+export function missingHints(target: Target | null): string[] {
+  if (target !== null && isShortLink(target.path)) {
+    return [
+      'This is a short link of the links API: opened there, at LINKS_URL, it leads to a link with auth.',
+    ]
+  }
+  const found = (target?.query ?? '')
     .split('&')
     .find((piece) => /^[^=]*=(?:[^=]*(?:%20|\+))?eyJ[\w-]+\./.test(piece))
   const name = found?.slice(0, found.indexOf('=')) ?? ''

@@ -10,7 +10,7 @@ import { bindingFindings, urlTokenHints } from './binding.ts'
 import { type Findings, missingHints, tokenFindings } from './credential.ts'
 import { framing, next, unknown } from './follows.ts'
 import { type NoLink, navigation, pageOf, readLink } from './link.ts'
-import { pathHints, queryHints, targetHints } from './spelling.ts'
+import { isShortLink, pathHints, queryHints, targetHints } from './spelling.ts'
 import { masked, shown, type Values } from './values.ts'
 
 /** What links are explained by. */
@@ -109,9 +109,19 @@ export function explain(text: string, known: Known, asked: Asked): Explanation |
       const findings = untouched ? nothing : seen[name]()
       return { name, outcome: outcome ?? (untouched ? 'not reached' : 'passed'), ...findings }
     }),
-    ...(reason === null ? { happened: '', remedy: '' } : advice[reason]),
+    ...adviceOn(reason, url),
     next: [...next(decision, known, asked.now), ...framing(decision, known, page, origin)],
     unknown: unknown(decision, known),
+  }
+}
+
+/** A short link has no token, and is to have none. */
+function adviceOn(reason: Reason | null, { pathname }: URL): Advice {
+  if (reason === null) return { happened: '', remedy: '' }
+  if (reason !== 'token-missing' || !isShortLink(pathname)) return advice[reason]
+  return {
+    happened: 'This is a short link of the links API, and no link of the gateway.',
+    remedy: 'Open it at the links API, whose address is that of `LINKS_URL`.',
   }
 }
 
@@ -161,7 +171,7 @@ function look(looked: Looked): Readonly<Record<StepName, () => Findings>> {
         return tokenFindings({ token, urlToken, keyring, verified, now: asked.now }, asked.show)
       }
       return query?.copilotSession == null
-        ? { facts: [], hints: missingHints(target?.query ?? '') }
+        ? { facts: [], hints: missingHints(target) }
         : {
             facts: ['copilotSession is the gateway’s own, for config.js and /socket.io/ alone.'],
             hints: [],

@@ -1,4 +1,5 @@
 import type { AccessRequest } from '../access/access.ts'
+import { isShortLink } from './spelling.ts'
 
 /** What can't be explained, without a word of it. */
 export interface NoLink {
@@ -29,8 +30,8 @@ export function readLink(text: string, publicOrigins: readonly string[] | null):
   }
   if (written.startsWith('/')) written = (publicOrigins?.[0] ?? 'http://localhost') + written
   else if (publicOrigins !== null) {
-    const origin = URL.parse(written)?.origin ?? ''
-    if (!publicOrigins.includes(origin)) {
+    const { origin = '', pathname = '' } = URL.parse(written) ?? {}
+    if (!publicOrigins.includes(origin) && !isShortLink(pathname)) {
       notes.push(
         `The link does not begin with PUBLIC_URL, which is ${publicOrigins.join(' ')}: its session would be of no use there.`,
       )

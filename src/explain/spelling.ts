@@ -3,9 +3,14 @@ import { isAuthority, parseTarget } from '../access/target.ts'
 import { withoutLink } from '../observe/audit.ts'
 import { quoted } from './values.ts'
 
+/** Whether a path is that of a short link, which leads to a signed one. */
+export function isShortLink(path: string): boolean {
+  return withoutLink(path).endsWith('/o/…')
+}
+
 /** Whether a link's parameters stand in its path. */
 export function pathHints(path: string): string[] {
-  return withoutLink(path) === path
+  return withoutLink(path) === path || isShortLink(path)
     ? []
     : ['The path holds what belongs behind the ?, which is missing, or encoded as %3F.']
 }

@@ -85,9 +85,14 @@ export function createAudit(log: Logger, observe: (line: AuditLine) => void = ()
   }
 }
 
-/** A path as it may be logged: that of a mangled link has the query, token and all, in it. */
+// The parameters of a mangled link, a token; and of 16 bytes as base64url, the last character is one of four.
+const telling =
+  /(?:userId|sessionId|URLToken|auth|copilotSession)=|eyJ[\w-]*\.|\/o\/[\w-]{21}[AQgw](?![\w-])/i
+
+/** A path as it may be logged: that of a mangled link has the query, token and all, in it, and a short link lets in. */
 export function withoutLink(path: string): string {
   const decoded = decode(path) ?? ''
-  const at = decoded.search(/(?:userId|sessionId|URLToken|auth|copilotSession)=|eyJ[\w-]*\./i)
-  return at < 0 ? path : `${decoded.slice(0, at)}…`
+  const at = decoded.search(telling)
+  if (at < 0) return path
+  return `${decoded.slice(0, at)}${decoded.startsWith('/o/', at) ? '/o/' : ''}…`
 }

@@ -89,6 +89,13 @@ const plain: readonly Row[] = [
     /The path holds what belongs behind the \?/,
   ],
   [
+    'a short link',
+    '/o/aUsEd4n0nce0nly-_h0meQ',
+    'credential',
+    'token-missing',
+    /^This is a short link of the links API: .* at LINKS_URL[^\n]*$/,
+  ],
+  [
     'HTML-escaped',
     link().replaceAll('&', '&amp;'),
     'query',
@@ -507,6 +514,7 @@ async function agrees(
   const [where, how] = trouble(explained)
   t.equal(where, step, name)
   t.match(how, hint, name)
+  t.notMatch(JSON.stringify(explained), 'aUsEd4n0', 'a short link lets its reader in')
   t.equal(explained.reason, reason, name)
   const count = gateway.lines.filter(({ event }) => event === 'access').length
   const answer = await ask(gateway.origin, url.pathname + url.search)

@@ -63,6 +63,10 @@ const rows: Readonly<Record<string, Row>> = {
     target: link({}, '/a%20b/c;d'),
     says: { ...allow, status: 200, path: '/a%20b/c;d', ...subject },
   },
+  'a path that is almost a short link': {
+    target: link({}, '/o/organisation-settings2'),
+    says: { ...allow, status: 200, path: '/o/organisation-settings2', ...subject },
+  },
   'a session': {
     target: '/x',
     headers: { Cookie: cookie },
@@ -236,6 +240,7 @@ t.test('nothing secret is in any line, nor in what a refused client gets', async
   const expired = jwt({ ...claims, exp: 1 })
   const forged = jwt(claims, { key: 'x' })
   const unclear = jwt({ ...claims, sub: 'canary-of-a-claim' })
+  const shortLink = 'aUsEd4n0nce0nly-_h0meQ'
   const query = `userId=agent-7&sessionId=session-1&URLToken=f38791ae&auth=${good}`
   const headers = {
     Authorization: 'Basic canary-of-a-password',
@@ -271,6 +276,10 @@ t.test('nothing secret is in any line, nor in what a refused client gets', async
     `/${good}`,
     `/auth/${good}/x`,
     `/${encodeURIComponent(good).replaceAll('e', '%65')}`,
+    // Short links, at the wrong listener: whoever reads them is let in.
+    `/o/${shortLink}`,
+    `/o/${shortLink}.`,
+    `/base/o/${shortLink.replace('a', '%61')}`,
   ]
   const answers: string[] = []
   const before = (await gateway.audited(0)).length
@@ -302,6 +311,7 @@ t.test('nothing secret is in any line, nor in what a refused client gets', async
     ['a cookie of the upstream', set],
     ['the URLToken', ids.URLToken],
     ['a parameter', 'auth='],
+    ['a short link', shortLink.slice(1)],
     ['the address of the upstream', new URL(upstream.origin).host],
     ...parts.map((part) => ['a token, or a part of one', part] as const),
   ]
