@@ -165,7 +165,8 @@ function decideByCredentials(parts: Parts): Decision {
       if (claims === null) return deny('claim-missing', path, subjectOf(key), null, key)
       const subject = subjectOf(key, claims)
       if (!bound(claims, query)) return deny('claim-mismatch', path, subject, null, key)
-      const session = openSession(key, query, verified.expires, gate.sessions, now)
+      const opened = openSession(key, query, verified.expires, gate.sessions, now)
+      const session = lasting(parts, opened, sessions)
       if (parameter !== null && !sessions.some((known) => isSame(known, session))) {
         return deny('claim-mismatch', path, subject, null, key)
       }
@@ -201,6 +202,16 @@ function decideByCredentials(parts: Parts): Decision {
       }
     }
   }
+}
+
+/** Opened by an older link, a session that was renewed lasts as long as its cookie proves. */
+function lasting({ gate, now }: Parts, opened: Session, proven: readonly Session[]): Session {
+  const ends = proven
+    // Another secret may be retired before the link's own.
+    .filter((known) => known.keyId === opened.keyId && isSame(known, opened))
+    .filter((known) => !gate.isRevoked(known, now))
+    .map(({ end }) => end)
+  return { ...opened, end: Math.max(opened.end, ...ends) }
 }
 
 /** The agent pressed F5: the link in the address bar is over, the session it opened is not. */

@@ -542,6 +542,35 @@ t.test('F5: an ended token counts as absent where a cookie proves its very sessi
   t.end()
 })
 
+t.test('an older link, still valid, takes nothing from a session that was renewed', (t) => {
+  const lasting = (seconds: number) => token({ exp: second + seconds })
+  const renewed = granted(t, ask({ target: linked(lasting(7200)) }))
+  const cookie = renewed?.setCookies[0]?.split(';')[0] ?? ''
+  const again = (changes: Partial<AccessRequest> = {}, by: Gate = gate) =>
+    granted(t, ask({ target: linked(lasting(60)), cookie, ...changes }, by))
+  const kept = again()
+  t.equal(endOf(kept), now + 7_205_000)
+  t.match(kept?.setCookies[0], /; Max-Age=7205$/)
+  const rows: readonly (readonly [string, Grant | null])[] = [
+    [
+      'of a session that was ended since',
+      again({}, { ...gate, isRevoked: ({ end }) => end > now + hour }),
+    ],
+    [
+      'by another secret, which may be retired first',
+      again({ target: linked(token({ exp: second + 60 }, older)) }),
+    ],
+    ['of another session', again({ cookie: session({ sessionId: 'session-2' }) })],
+  ]
+  for (const [name, grant] of rows) t.equal(endOf(grant), now + 65_000, name)
+  t.equal(
+    endOf(again({ target: linked(lasting(9000)) })),
+    now + 9_005_000,
+    'nor holds a newer one back',
+  )
+  t.end()
+})
+
 t.test('F5: a session of one URLToken is not that of another', (t) => {
   const at = now + hour + 5000
   const long = { ...gate, sessions: { maxAge: 12 * hour, outliveToken: true } }
