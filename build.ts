@@ -1,6 +1,6 @@
 // dist/ holds what ships: the compiled sources beside the static files of demo and dashboard.
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, globSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 // An install for production has no compiler; what it starts are the sources, or a dist/ that came along.
@@ -9,10 +9,11 @@ if (!existsSync(new URL('node_modules/typescript', import.meta.url))) process.ex
 process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 rmSync('dist', { recursive: true, force: true })
 execFileSync('tsc', ['--project', 'tsconfig.build.json'], { stdio: 'inherit' })
+// Only what a browser asks for: a secret that was left beside it must not ship.
 for (const path of [
-  'demo/public',
+  ...globSync('{demo/public,src/admin/dashboard}/**/*.{html,js,css,ico}'),
+  'demo/public/workspace/manifest.json',
   'packages/copilot-workspace/copilot-workspace.js',
-  'src/admin/dashboard',
 ]) {
-  cpSync(path, `dist/${path}`, { recursive: true })
+  cpSync(path, `dist/${path}`)
 }

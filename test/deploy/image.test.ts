@@ -2,16 +2,18 @@
 import { execFile } from 'node:child_process'
 import {
   chmodSync,
+  cpSync,
   existsSync,
   globSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs'
 import { createServer, request, type ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -71,6 +73,9 @@ t.test('the image', { skip }, async (t) => {
       t.notOk(existsSync(join(app, path, 'binding.gyp')), `${path} is not compiled`)
     }
     t.same(globSync('{,usr/}bin/{sh,bash,dash,busybox}', { cwd: mounted }), [], 'no shell')
+    const left = globSync(`**/{${leftBehind.map((path) => basename(path)).join()}}`, { cwd: app })
+    t.same(left, [], 'nothing that was left beside what ships')
+    t.ok(existsSync(join(app, 'dist/demo/public/workspace/manifest.json')))
     await podman('image', 'unmount', name)
 
     const [{ Size, Config, Healthcheck }] = JSON.parse(await podman('inspect', name))
@@ -213,6 +218,27 @@ function read(...path: readonly string[]): string {
   return readFileSync(join(...path), 'utf8')
 }
 
+/** What somebody may have put into the folders that an image is made of. */
+const leftBehind = [
+  'demo/public/.env.local',
+  'demo/public/id_rsa',
+  'demo/public/secret.p12',
+  'demo/public/credentials.json',
+  'src/admin/dashboard/.env.production',
+  'src/admin/dashboard/passwords.txt',
+]
+
+/** The tree as somebody has it who works in it. */
+function context(): string {
+  const copy = join(folder, 'context')
+  const files = '{Dockerfile,.dockerignore,.npmrc,LICENSE,build.ts,package*.json,tsconfig*.json}'
+  for (const path of globSync([files, 'packages', 'src', 'demo', 'release'], { cwd: root })) {
+    cpSync(join(root, path), join(copy, path), { recursive: true })
+  }
+  for (const path of leftBehind) writeFileSync(join(copy, path), 'a secret')
+  return copy
+}
+
 /** Builds it over bases made of this machine's Debian and Node.js, with the packages that npm has fetched. */
 async function build(): Promise<void> {
   const bases = join(folder, 'bases')
@@ -243,7 +269,7 @@ async function build(): Promise<void> {
     '--build-arg=BASE=localhost/base:build',
     '--build-arg=RUNTIME_BASE=localhost/base:runtime',
     `--tag=${name}`,
-    root,
+    context(),
   )
 }
 
