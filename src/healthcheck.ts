@@ -1,6 +1,7 @@
 // What an image runs as its HEALTHCHECK: exits 0 while the gateway in it is alive, else 1 and says why.
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { get } from 'node:http'
 import { connect } from 'node:net'
 import { parseArgs } from 'node:util'
 import { readSome, surroundings, wrongSettings } from './commands/environment.ts'
@@ -36,7 +37,9 @@ async function isAlive(): Promise<0 | 1> {
 
 /** The gateway's own `--config`: of the first process, be that the gateway or an init in front of it. */
 function configFile(): string | null {
-  const args = readFileSync('/proc/1/cmdline', 'utf8').split('\0').slice(1, -1)
+  const words = readFileSync('/proc/1/cmdline', 'utf8').split('\0').slice(1, -1)
+  // Those of an init end with it, the gateway's come after.
+  const args = words.filter((word) => word !== '--')
   const options = { config: { type: 'string' } } as const
   return parseArgs({ args, options, strict: false }).values.config?.toString() ?? null
 }
@@ -49,10 +52,12 @@ function reachable(host: string): string {
 
 async function isHealthy(host: string, port: number): Promise<void> {
   const authority = host.includes(':') ? `[${host}]` : host
-  const { status } = await fetch(`http://${authority}:${port}/healthz`, {
-    signal: AbortSignal.timeout(timeout),
-  })
-  if (status !== 200) throw new Error(`${status} of /healthz`)
+  const signal = AbortSignal.timeout(timeout)
+  // An agent of its own: that of all others may go by way of a proxy (NODE_USE_ENV_PROXY).
+  const request = get(`http://${authority}:${port}/healthz`, { agent: false, signal })
+  const [{ statusCode }] = await once(request, 'response')
+  request.destroy()
+  if (statusCode !== 200) throw new Error(`${statusCode} of /healthz`)
 }
 
 /**

@@ -159,12 +159,15 @@ t.test('the image', { skip }, async (t) => {
       'gateway.yaml': `adminHost: 0.0.0.0\nadminPort: ${await freePort()}\n`,
     })
     chmodSync(files, 0o755)
+    // No proxy is there, and none is to be asked.
+    const proxied = { NODE_USE_ENV_PROXY: '1', HTTP_PROXY: 'http://127.0.0.1:1' }
     const secretFile = { JWT_SECRET: '', JWT_SECRET_FILE: '/told/secret', ADMIN_TOKEN: secret }
     const [told, quiet] = await Promise.all([
       contain(
         t,
-        { ...settings, ...secretFile },
-        [`--volume=${files}:/told:ro`],
+        { ...settings, ...secretFile, ...proxied },
+        // An init in front of the gateway is told by the same `--` where its own options end.
+        [`--volume=${files}:/told:ro`, '--entrypoint=["node","--","dist/src/cli.js"]'],
         ['start', '--config', '/told/gateway.yaml'],
       ),
       contain(t, { ...settings, PORT: await freePort(), ADMIN_PORT: 'off' }),
