@@ -436,6 +436,23 @@ t.test('demo runs the demo, or says what it needs', async (t) => {
   }
 })
 
+t.test('a Node.js that is too old to load a command is named', async (t) => {
+  const preload = `
+    import { registerHooks } from 'node:module'
+    Object.defineProperty(process.versions, 'node', { value: '20.20.2' })
+    registerHooks({
+      load: (url, from, next) =>
+        url.endsWith('/commands/version.ts')
+          ? { format: 'module', source: 'import { no } from "node:module"', shortCircuit: true }
+          : next(url, from),
+    })`
+  for (const command of ['start', '--version']) {
+    const { stdout, stderr, code } = await run([command], needed, empty, preload)
+    t.same({ stdout, code }, { stdout: '', code: 1 }, command)
+    t.equal(stderr, 'Node.js 20.20.2 is too old for the gateway: run 22.23.2 or newer\n')
+  }
+})
+
 t.test('a fault of the gateway is not taken for one of its user', async (t) => {
   const rows: readonly (readonly [string, string])[] = [
     ['check', `process.stdout.write = () => { throw new Error('broken') }`],
