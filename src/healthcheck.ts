@@ -1,4 +1,5 @@
-// What an image runs as its HEALTHCHECK: exits 0 while the gateway in it is alive, else 1 and says why.
+// What an image runs as its HEALTHCHECK: exits 0 while the gateway's first process is alive, else 1
+// and says why. Whether workers answer, /readyz says.
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { get } from 'node:http'

@@ -103,8 +103,9 @@ export async function createAdmin(
   app.get('/healthz', () => ({ status: 'ok' }))
   app.get('/readyz', async (_, reply) => {
     await overview.upstreamsKnown()
-    const { draining, ready, redis, upstreams } = overview.readiness()
+    const { draining, hanging, ready, redis, upstreams } = overview.readiness()
     if (draining) return reply.code(503).send({ status: 'draining' })
+    if (hanging) return reply.code(503).send({ status: 'hanging' })
     if (!ready) {
       const unreachable = upstreams
         .filter(({ up }) => up !== true)

@@ -32,7 +32,7 @@ export interface Point {
   readonly connections: number
 }
 
-export type Readiness = Pick<Status, 'draining' | 'ready' | 'upstreams' | 'redis'>
+export type Readiness = Pick<Status, 'draining' | 'hanging' | 'ready' | 'upstreams' | 'redis'>
 
 export interface Status {
   readonly version: string
@@ -42,6 +42,8 @@ export interface Status {
   readonly workers: number
   readonly enforcement: 'enforce' | 'report'
   readonly draining: boolean
+  /** Whether no process that serves has answered for seconds. */
+  readonly hanging: boolean
   /** Whether new requests should be sent here. */
   readonly ready: boolean
   readonly upstreams: readonly UpstreamState[]
@@ -98,6 +100,9 @@ export interface Surroundings {
 
 const hour = 3_600_000
 
+/** How many rounds of asking in a row may go by without a report: a busy process leaves one out. */
+const silentRounds = 3
+
 /** `interval`: between two points, of which those of `span` are kept, in ms. */
 export function createOverview(
   surroundings: Surroundings,
@@ -119,12 +124,15 @@ export function createOverview(
   const points: Point[] = []
   let activity: Activity = createActivity()
   let draining = false
+  /** In a row, without a report of any process. */
+  let silent = 0
   const listeners = new Set<(news: News) => void>()
   const ticking = setInterval(() => {
     void tick()
   }, interval).unref()
   const asking = setInterval(
     () => {
+      silent += 1
       void surroundings.collect(false)
     },
     Math.min(interval, 1000),
@@ -132,6 +140,7 @@ export function createOverview(
 
   return {
     take(process, report) {
+      silent = 0
       processes.set(process, report.facts)
       if (report.metrics !== null) measured.set(process, report.metrics)
       addActivity(activity, report.activity)
@@ -223,9 +232,11 @@ export function createOverview(
   function readiness(): Readiness {
     const upstreams = surroundings.upstreams()
     const redis = [...processes.values()].flatMap((one) => one.redis ?? [])
+    const hanging = silent > silentRounds
     return {
       draining,
-      ready: !draining && upstreams.every(({ up }) => up === true),
+      hanging,
+      ready: !draining && !hanging && upstreams.every(({ up }) => up === true),
       upstreams,
       redis: redis.find(({ up }) => !up) ?? redis[0] ?? null,
     }

@@ -215,6 +215,7 @@ export function statusAt(now: number): Fields {
     workers: 1,
     enforcement: 'enforce',
     draining: false,
+    hanging: false,
     ready: true,
     upstreams: [
       {

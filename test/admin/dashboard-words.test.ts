@@ -171,6 +171,7 @@ t.test('what is said of a key', async (t) => {
 const fine = {
   now,
   draining: false,
+  hanging: false,
   ready: true,
   enforcement: 'enforce',
   upstreams: [{ name: 'workspace', origin: 'https://w', up: true, since: now, error: null }],
@@ -186,6 +187,7 @@ t.test('what is wrong is said, worst first', async (t) => {
   const report = { name: 'B', enforcement: 'report', jwks: null }
   const rows = [
     [{ draining: true }, 'bad', /^Draining/],
+    [{ hanging: true }, 'bad', /^No worker answers/],
     [
       { upstreams: [{ ...fine.upstreams[0], up: false, error: 'ECONNREFUSED' }] },
       'bad',

@@ -20,8 +20,13 @@ t.jobs = 2
 
 t.test('one that hangs keeps no reload from the others, and is replaced', async (t) => {
   const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
-  const [pid = 0] = workersOf(gateway)
-  process.kill(pid, 'SIGSTOP')
+  const pids = workersOf(gateway)
+  const [pid = 0, other = 0] = pids
+  const readiness = async (): Promise<string> => (await gateway.admin('/readyz')).body
+  for (const one of pids) process.kill(one, 'SIGSTOP')
+  await until(async () => /"hanging"/.test(await readiness()))
+  process.kill(other, 'SIGCONT')
+  await until(async () => /"ready"/.test(await readiness()))
   gateway.kill('SIGHUP')
   await gateway.logged((line) => line['event'] === 'worker-hangs' && line['pid'] === pid)
   await gateway.logged((line) => line['event'] === 'reloaded')

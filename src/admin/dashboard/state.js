@@ -32,6 +32,7 @@ export function notices(status) {
   if (status.draining) {
     add('bad', 'draining', 'Draining: no new connections soon, open sockets are being closed.')
   }
+  if (status.hanging) add('bad', 'hanging', 'No worker answers: none takes connections.')
   for (const { name, origin, up, since, error } of upstreams) {
     if (up !== false) continue
     const when = since === null ? '' : ` since ${at(since, now)}`
