@@ -45,13 +45,17 @@ export async function openLinks(
   const app = createApp(initial)
   const endIdle = makeRoom(app.server, most.connections)
   app.decorateRequest('visit', null)
-  app.addHook('onRequest', async (request, reply) => begin(request, reply))
+  app.addHook('onRequest', async (request, reply) => {
+    const refused = begin(request, reply)
+    if (refused !== undefined || !request.is404) return refused
+    // Before a body is waited for: whoever sends none would hold the connection.
+    return refuse(request, reply, 404)
+  })
   app.addHook('onSend', async (_, reply) => {
     // RFC 9112 §9.6: what is kept alive would be waited for.
     if (closing) reply.header('connection', 'close')
   })
   app.addHook('onResponse', async (request, reply) => conclude(request, reply))
-  app.setNotFoundHandler((request, reply) => refuse(request, reply, 404))
   app.setErrorHandler((error, request, reply) => {
     const { status, faults } = readError(error, request.body)
     if (status >= 500) log.error({ event: 'internal-error', err: error })

@@ -11,6 +11,7 @@ import {
   startLinks,
 } from '../links/stage.ts'
 import { ask } from '../stage.ts'
+import { dial } from '../websocket/peer.ts'
 
 const gateway = 'https://gateway.example'
 const hamburgs = 'f38791ae'
@@ -140,6 +141,24 @@ t.test('a credential is all of it, and a secret that can’t be guessed', async 
   }
   reload({ LINKS_CLIENTS: client('crm', otherSecret) })
   t.equal((await call(origin, '/links', byIds)).status, 401, 'until the old one is taken out')
+})
+
+t.test('no connection is held by a body that does not come', async (t) => {
+  const { origin } = await startLinks(t, gateway)
+  for (const [request, status] of [
+    ['POST /links', 401],
+    ['PUT /links/by-conversation/17', 401],
+    ['POST /nothing', 404],
+    ['PUT /o/1', 404],
+    ['OPTIONS /links', 404],
+    ['POST /%zz', 400],
+  ] as const) {
+    const { socket, until } = await dial(t, Number(new URL(origin).port))
+    const lines = ['Host: a.example', 'Content-Type: application/json', 'Content-Length: 100']
+    socket.write([`${request} HTTP/1.1`, ...lines, '', '{'].join('\r\n'))
+    const answer = await until((bytes) => (bytes.length > 0 ? bytes.toString() : null))
+    t.equal(answer.slice(0, 12), `HTTP/1.1 ${status}`, request)
+  }
 })
 
 t.test('no page asks for an agent whose browser was given a credential', async (t) => {
