@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Lease } from '../access/lease.ts'
 import type { Named } from '../access/session.ts'
 import { type Channel, parametersOf } from './channels.ts'
+import { repeatedKey } from './repeated-key.ts'
 
 /** What may be made of a message of the client's: nothing where it can't be read or names another session. */
 export type Verdict =
@@ -188,7 +189,6 @@ export class ChannelReader {
 
 const packetGrammar = /^(\d)(?:(\d+)-)?(?:(\/[^,]*)(?:,|$))?(\d*)/
 const ids = ['userId', 'sessionId', 'URLToken'] as const
-const colon = /\s*:/y
 const invalid = Symbol('no JSON')
 
 /** What stands before the JSON; null where it is none of what may. */
@@ -230,28 +230,7 @@ function isId(value: unknown): value is string | undefined {
 /** Whether an object at a depth of some valid JSON has one of the ids twice, however they are spelled. */
 function hasRepeatedId(json: string, depth: number): boolean {
   if (ids.every((name) => isOnce(json, `"${name}"`)) && !json.includes('\\')) return false
-  let level = 0
-  let seen = new Set<string>()
-  for (let at = 0; at < json.length; at += 1) {
-    const character = json[at]
-    if (character === '{' || character === '[') {
-      level += 1
-      if (level === depth) seen = new Set()
-    } else if (character === '}' || character === ']') {
-      level -= 1
-    } else if (character === '"') {
-      const start = at
-      at += 1
-      while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1
-      colon.lastIndex = at + 1
-      if (level !== depth || !colon.test(json)) continue
-      const key: unknown = JSON.parse(json.slice(start, at + 1))
-      if (typeof key !== 'string' || !ids.some((name) => name === key)) continue
-      if (seen.has(key)) return true
-      seen.add(key)
-    }
-  }
-  return false
+  return repeatedKey(json, depth, ids) !== null
 }
 
 function isOnce(json: string, key: string): boolean {

@@ -1,5 +1,5 @@
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js'
-import { errorCode } from '../settings/parsers.ts'
+import { repeatedKey } from '../forward/repeated-key.ts'
 import { alternativeOf } from './schemas.ts'
 
 /** What is wrong with a field of a request. */
@@ -7,6 +7,29 @@ export interface Fault {
   /** Dotted where it lies within another; empty: the body as a whole. */
   readonly field: string
   readonly problem: string
+}
+
+/** A body that can't be read, or could be read in two ways. */
+export class Unreadable extends Error {
+  readonly fault: Fault
+
+  constructor(fault: Fault) {
+    super(fault.problem)
+    this.fault = fault
+  }
+}
+
+/** Reads JSON that every parser reads alike; throws an Unreadable. */
+export function readJson(text: string): unknown {
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch {
+    throw new Unreadable({ field: '', problem: 'is not JSON' })
+  }
+  const field = repeatedKey(text)
+  if (field !== null) throw new Unreadable({ field, problem: 'is there twice' })
+  return body
 }
 
 /** What an error that came up on the way to a handler, or in one, means for the client. */
@@ -18,10 +41,8 @@ export function readError(
   if ('validation' in error && Array.isArray(error.validation)) {
     return { status: 400, faults: faultsOf(error.validation, alternativeOf(body)) }
   }
-  const status = Number(Reflect.get(error, 'statusCode') ?? 500)
-  const code = errorCode(error)
-  const isBody = status === 400 && (code === null || code.startsWith('FST_ERR_CTP'))
-  return { status, faults: isBody ? [{ field: '', problem: 'is not JSON' }] : [] }
+  if (error instanceof Unreadable) return { status: 400, faults: [error.fault] }
+  return { status: Number(Reflect.get(error, 'statusCode') ?? 500), faults: [] }
 }
 
 /** Of alternatives it is the one that the body seems to mean that counts. */

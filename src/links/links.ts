@@ -8,7 +8,7 @@ import { makeRoom } from '../admin/room.ts'
 import { listeningAt, renewListener, secureContext } from '../listener.ts'
 import type { Config } from '../settings/config.ts'
 import type { Counts } from '../state/refusals.ts'
-import { readError } from './faults.ts'
+import { readError, readJson } from './faults.ts'
 import { createKeeping } from './keeping.ts'
 import { know } from './known.ts'
 import { addReference, described } from './reference.ts'
@@ -148,7 +148,12 @@ export async function openLinks(
         conclude(request, reply)
       },
     })
-    app.removeContentTypeParser('text/plain')
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser(
+      'application/json',
+      { parseAs: 'string' },
+      async (_: FastifyRequest, text: string) => readJson(text),
+    )
     return app
   }
 }

@@ -86,7 +86,22 @@ t.test('each field that is wrong is named', async (t) => {
     ['a text', '"x"', ['', 'must be object']],
     ['no JSON', '{', ['', 'is not JSON']],
     ['nothing at all', '', ['', 'is not JSON']],
-    ['a prototype', '{"__proto__": {"userId": "7"}}', ['', 'is not JSON']],
+    [
+      'a field twice',
+      JSON.stringify(byIds).replace('{', '{"userId":"agent-8",'),
+      ['userId', 'is there twice'],
+    ],
+    [
+      'a field twice, spelled otherwise',
+      JSON.stringify({ ...byIds, short: { uses: 1 } }).replace('"uses"', '"u\\u0073es":2,"uses"'),
+      ['uses', 'is there twice'],
+    ],
+    [
+      'a prototype',
+      { ...byIds, ['__proto__']: { userId: '8' } },
+      ['__proto__', 'is not known here'],
+    ],
+    ['a constructor', { ...byIds, constructor: {} }, ['constructor', 'is not known here']],
   ]
   for (const [name, body, ...faults] of rows) {
     const { status, headers, body: text } = await call(origin, '/links', body)
