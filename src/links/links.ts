@@ -91,7 +91,7 @@ export async function openLinks(
   }
 
   function begin(request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
-    const { requestId } = beginVisit(request, known)
+    const { requestId, origin } = beginVisit(request, known)
     reply.headers({
       'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
       'x-content-type-options': 'nosniff',
@@ -102,8 +102,11 @@ export async function openLinks(
     })
     const { headers, rawHeaders } = request.raw
     const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host')
-    if (hosts.length === 1 && isAuthority(headers.host ?? '')) return undefined
-    return refuse(request, reply, 400, [{ field: 'Host', problem: 'must be there once' }])
+    // A port past 65535, for one, is in no URL.
+    const isHost = isAuthority(headers.host ?? '') && URL.canParse(origin)
+    if (hosts.length === 1 && isHost) return undefined
+    const problem = hosts.length === 1 ? 'is no host and port' : 'must be there once'
+    return refuse(request, reply, 400, [{ field: 'Host', problem }])
   }
 
   function conclude(request: FastifyRequest, reply: FastifyReply): void {
@@ -142,8 +145,10 @@ export async function openLinks(
         return createSecureServer({ ...options, ...secureContext(tls) }, handler)
       },
       // A target that the router can't read meets no hook.
-      frameworkErrors(_, request, reply) {
-        const fault = { field: 'path', problem: 'is not percent-encoded as it should be' }
+      frameworkErrors({ code }, request, reply) {
+        const isLong = code === 'FST_ERR_MAX_PARAM_LENGTH'
+        const problem = isLong ? 'is too long' : 'is not percent-encoded as it should be'
+        const fault = { field: 'path', problem }
         if (begin(request, reply) === undefined) refuse(request, reply, 400, [fault])
         conclude(request, reply)
       },

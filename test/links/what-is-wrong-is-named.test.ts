@@ -154,7 +154,7 @@ t.test('conversations are named as exactly', async (t) => {
   t.notMatch(JSON.stringify(lines), 'by-conversation', 'and no line has the id')
 })
 
-t.test('only JSON of 16 kB is read, and from one Host', async (t) => {
+t.test('only JSON of 16 kB is read, of one Host and a path that can be read', async (t) => {
   const { origin } = await startLinks(t, gateway)
   const port = Number(new URL(origin).port)
   for (const [name, type, text, status] of [
@@ -171,12 +171,32 @@ t.test('only JSON of 16 kB is read, and from one Host', async (t) => {
     })
     t.equal(answer.status, status, `${name}: ${answer.body}`)
   }
-  for (const [name, lines] of Object.entries({
-    'no Host': [],
-    'two Hosts': ['Host: a.example', 'Host: b.example'],
-    'a Host that is none': ['Host: a.example/b'],
-  })) {
-    const head = ['GET / HTTP/1.1', ...lines, 'Connection: close', '\r\n']
-    t.match(await exchange(port, head.join('\r\n')), /^HTTP\/1.1 400 [\s\S]*"field":"Host"/, name)
+  const once = 'must be there once'
+  const none = 'is no host and port'
+  for (const [name, lines, problem] of [
+    ['no Host', [], once],
+    ['two Hosts', ['Host: a.example', 'Host: b.example'], once],
+    ['a Host that is none', ['Host: a.example/b'], none],
+    ['a port that is none', ['Host: a.example:99999'], none],
+    ['an address that is none', ['Host: [1::2::3]'], none],
+  ] as const) {
+    const text = JSON.stringify({ ...byIds, short: true })
+    const length = `Content-Length: ${text.length}`
+    const own = [
+      `Authorization: ${basic().Authorization}`,
+      'Content-Type: application/json',
+      length,
+    ]
+    const head = ['POST /links HTTP/1.1', ...lines, ...own, 'Connection: close', '\r\n']
+    const answer = await exchange(port, head.join('\r\n') + text)
+    t.equal(answer.slice(0, 12), 'HTTP/1.1 400', name)
+    t.match(answer, `"errors":[{"field":"Host","problem":"${problem}"}]`, name)
+  }
+  for (const [target, problem] of [
+    [`/o/${'a'.repeat(5000)}`, 'is too long'],
+    ['/o/%zz', 'is not percent-encoded as it should be'],
+  ] as const) {
+    const { errors } = JSON.parse((await call(origin, target, undefined)).body)
+    t.same(errors, [{ field: 'path', problem }])
   }
 })
