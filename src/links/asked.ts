@@ -18,6 +18,13 @@ const mostKept = 600
 
 /** Reads what a body that its schema accepts names; `kept`: to be signed later. */
 export function readAsked(body: LinkBody, kept: boolean): Asked | Fault {
+interface Read extends Asked {
+  /** What is odd about a User-to-User value. */
+  readonly warnings: readonly string[]
+}
+
+/** Reads what a body that its schema accepts names. */
+export function readAsked(body: LinkBody): Read | Fault {
   const expiresIn = readDuration('expiresIn', body.expiresIn ?? linkLasts)
   if (typeof expiresIn !== 'number') return expiresIn
   const found = readIds(body)
@@ -49,17 +56,17 @@ const fields: Partial<Readonly<Record<LinkErrorCode, string>>> = {
   'url-token-invalid': 'urlToken',
 }
 
-function readIds({ url, uui, ...given }: LinkBody): Omit<Asked, 'expiresIn'> | Fault {
+function readIds({ url, uui, ...given }: LinkBody): Omit<Read, 'expiresIn'> | Fault {
   if (url !== undefined) return ofLink('url', parseLink(url))
   if (uui === undefined) {
     const { userId = '', sessionId = '', urlToken = '' } = given
-    return { userId, sessionId, urlToken }
+    return { userId, sessionId, urlToken, warnings: [] }
   }
   const found = parseUui(uui)
   const { urlToken } = given
   if (found.kind === 'ids') {
     const { userId, sessionId } = found
-    if (urlToken !== undefined) return { userId, sessionId, urlToken }
+    if (urlToken !== undefined) return { userId, sessionId, urlToken, warnings: [] }
     return { field: 'urlToken', problem: 'is missing, and the value names none' }
   }
   const ids = ofLink('uui', found)
@@ -70,10 +77,13 @@ function readIds({ url, uui, ...given }: LinkBody): Omit<Asked, 'expiresIn'> | F
 function ofLink(
   field: 'url' | 'uui',
   found: Exclude<ReturnType<typeof parseUui>, { kind: 'ids' }> | ReturnType<typeof parseLink>,
-): Omit<Asked, 'expiresIn'> | Fault {
+): Omit<Read, 'expiresIn'> | Fault {
   if (found.kind === 'problem') return { field, problem: found.message }
   if (found.kind === 'short-link') return { field, problem: 'is a short link already' }
   if (found.signed) return { field, problem: 'has an auth already: give the plain link' }
   const { userId, sessionId, urlToken } = found
-  return { userId, sessionId, urlToken }
+  const said = 'warnings' in found ? found.warnings : []
+  // It has arrived, however long, and is signed here.
+  const odd = said.filter(({ warning }) => !/^(?:not-signed$|longer-)/.test(warning))
+  return { userId, sessionId, urlToken, warnings: odd.map(({ message }) => message) }
 }

@@ -26,16 +26,20 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
       const now = Date.now()
       const asked = readAsked(request.body, short !== false)
       if ('problem' in asked) return refuse(request, reply, 400, [asked])
+      const read = readAsked(request.body)
+      if ('problem' in read) return refuse(request, reply, 400, [read])
+      const { warnings, ...asked } = read
       const signed = known.sign(client.contactCenter, asked, now)
       if ('problem' in signed) return refuse(request, reply, signed.status, [signed])
       Object.assign(told, { userId: asked.userId, sessionId: asked.sessionId })
-      if (short === false) return signed
+      if (short === false) return { ...signed, warnings }
       const { uses = 1, expiresIn = shortLasts } = short === true ? {} : short
       const lasts = readDuration('short.expiresIn', expiresIn)
       if (typeof lasts !== 'number') return refuse(request, reply, 400, [lasts])
       const id = await shorten(client, asked, uses, lasts)
       if (id === null) return refuse(request, reply, 503)
-      return { ...signed, ...shortened(`${origin}/o/${id}`, now + lasts) }
+      const made = shortened(`${origin}/o/${id}`, now + lasts)
+      return { ...signed, ...made, warnings: [...warnings, ...made.warnings] }
     },
   )
 
@@ -48,6 +52,9 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
       const now = Date.now()
       const asked = readAsked(request.body, true)
       if ('problem' in asked) return refuse(request, reply, 400, [asked])
+      const read = readAsked(request.body)
+      if ('problem' in read) return refuse(request, reply, 400, [read])
+      const { warnings, ...asked } = read
       const lasts = readDuration('keepFor', request.body.keepFor ?? conversationLasts)
       if (typeof lasts !== 'number') return refuse(request, reply, 400, [lasts])
       // What could not be signed later is refused now.
@@ -56,7 +63,7 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
       Object.assign(told, { userId: asked.userId, sessionId: asked.sessionId })
       const kept = await keep(client, request.params.conversationId, asked, lasts)
       if (!kept) return refuse(request, reply, 503)
-      return { expiresAt: new Date(now + lasts).toISOString() }
+      return { expiresAt: new Date(now + lasts).toISOString(), warnings }
     },
   )
 

@@ -129,11 +129,14 @@ const shortened = {
     type: 'string',
     description: 'The short link as the value of a User-to-User header, in hex.',
   },
+}
+
+const warned = {
   warnings: {
     type: 'array',
     items: { type: 'string' },
     description:
-      'What may go wrong on the way, such as a value that is longer than a system takes.',
+      'What is odd about a User-to-User value, or may go wrong on its way, such as one that is longer than a system takes.',
   },
 }
 
@@ -201,7 +204,7 @@ export const schemas = {
     security,
     body: body({ short }),
     response: {
-      200: answer('The link.', { ...signed, ...shortened }),
+      200: answer('The link.', { ...signed, ...shortened, ...warned }),
       ...problems({ ...ofBodies, ...ofClients, ...ofStore }),
     },
   },
@@ -213,7 +216,7 @@ export const schemas = {
     params: conversation,
     body: body({ keepFor }),
     response: {
-      200: answer('It is kept.', { expiresAt: time('Until when it can be looked up.') }),
+      200: answer('It is kept.', { expiresAt: time('Until when it can be looked up.'), ...warned }),
       ...problems({ ...ofBodies, ...ofClients, ...ofStore }),
     },
   },

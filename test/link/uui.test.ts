@@ -72,7 +72,7 @@ t.test('a link is found however it is written', (t) => {
     ['in another header', `X-Custom-Header: ${signed}`, { encodings: [] }],
     [
       'in the headers of a message',
-      `INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9, b\r\nSubject: "open\r\nUser-to-User: 00${hex};encoding=hex\r\nX-User-ID: somebody-else`,
+      `INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9, b\r\nSubject: "open\r\nUser-to-User: 00${hex};encoding=hex\r\nX-User-ID: agent-7\r\nX-Custom-Header: call 12345`,
       zero,
     ],
   ]
@@ -127,6 +127,7 @@ t.test('what will go wrong further on is said', (t) => {
     ['nothing', `"${signed}"`, []],
     ['not signed', `"${link}"`, ['not-signed']],
     ['raw', signed, ['raw']],
+    ['raw, with its encoding', `${signed};Encoding=ascii`, ['raw']],
     ['hex that does not say so', `00${hexOf(short)}`, ['encoding-missing']],
     ['hex that says ascii', `00${hexOf(short)};encoding=ascii`, ['encoding-contradicted']],
     ['text that says hex', `"${signed}";encoding=hex`, ['encoding-contradicted']],
@@ -199,6 +200,15 @@ t.test('what opens nothing is a problem, and is not quoted', (t) => {
     ['an id in other capitals', `${signed}&userid=agent-8`, 'link-ambiguous'],
     ['an id after a semicolon', `"${signed}&a;sessionId=s"`, 'link-ambiguous'],
     ['two links', `"${signed}", "${link}"`, 'link-ambiguous'],
+    ['ids of another agent', `User-to-User: "${link}"\r\nX-User-ID: agent-8`, 'link-ambiguous'],
+    ['ids of another chat', `X-Session-ID: s\r\nUser-to-User: "${link}"`, 'link-ambiguous'],
+    [
+      'another link in another header',
+      `User-to-User: "${signed}"\r\nX-Custom-Header: ${signed.replace('n-1', 'n-2')}`,
+      'link-ambiguous',
+    ],
+    ['a comma that cuts it off', `${signed},smith`, 'malformed'],
+    ['a semicolon that cuts it off', `${signed};smith`, 'malformed'],
     ['two headers', `User-to-User: "${link}"\r\nx-user-to-user: "${signed}"`, 'link-ambiguous'],
   ]
   for (const [name, text, problem] of rows) {

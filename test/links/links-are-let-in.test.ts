@@ -37,12 +37,27 @@ t.test('by ids, by a plain link, by a User-to-User value', async (t) => {
     t.equal(status, 200, `${name}: ${text}`)
     t.equal(headers['content-type'], 'application/json; charset=utf-8')
     t.equal(headers['cache-control'], 'no-store')
-    const { url, ...more } = JSON.parse(text)
+    const { url, warnings, ...more } = JSON.parse(text)
+    t.same(warnings, [], name)
     t.same(Object.keys(more), ['expiresAt'], name)
     const seen = upstream.seen.length
     t.equal(led(url).origin, gateway.origin, name)
     t.equal((await ask(gateway.origin, led(url).target)).status, 200, name)
     t.match(upstream.seen[seen]?.url, `userId=${ids.userId}&sessionId=${ids.sessionId}`)
+  }
+})
+
+t.test('what is odd about a User-to-User value is said', async (t) => {
+  const { origin } = await startLinks(t, 'https://gateway.example')
+  for (const [target, body] of [
+    ['/links', { uui: plainLink }],
+    ['/links', { uui: plainLink, short: true }],
+    [path, { uui: plainLink }],
+  ] as const) {
+    const method = target === path ? 'PUT' : 'POST'
+    const { body: text } = await call(origin, target, body, { method })
+    t.match(JSON.parse(text).warnings, [/^A link without quotes ends at a comma/])
+    t.notMatch(text, 'until it is signed')
   }
 })
 

@@ -41,17 +41,23 @@ export function parseUui(text: string): Uui {
   const carriers = lines.filter(({ name }) => name !== null && carrying.has(name))
   const others = lines.filter(({ name }) => name !== agent && name !== conversation)
   const read = (carriers.length > 0 ? carriers : others).flatMap(parseLine)
-  const links = read.filter((one) => one.kind !== 'problem')
-  const [first] = links
-  if (links.some(({ url }) => url !== first?.url)) {
+  const first = read.find((one) => one.kind !== 'problem')
+  const links = others.flatMap(parseLine).filter((one) => one.kind !== 'problem')
+  if (first !== undefined && links.some(({ url }) => url !== first.url)) {
     return wrong('link-ambiguous', 'There are several links, and they differ')
+  }
+  const siprec = lines.filter((line) => !others.includes(line))
+  if (first?.kind === 'link') {
+    const { userId, sessionId } = first
+    if (siprec.some(({ name, value }) => value !== (name === agent ? userId : sessionId))) {
+      return wrong('link-ambiguous', 'X-User-ID or X-Session-ID names others than the link does')
+    }
   }
   if (first !== undefined && read.length === 1) return first
   if (first !== undefined) {
     const message = `There are ${read.length} values: Genesys Cloud then takes none`
     return { ...first, warnings: [{ warning: 'several-values', message }, ...first.warnings] }
   }
-  const siprec = lines.filter((line) => !others.includes(line))
   if (siprec.length > 0) return parseSiprec(siprec)
   return read.find((one) => one.kind === 'problem') ?? wrong('empty', 'There is no value')
 }
@@ -62,9 +68,25 @@ const conversation = 'x-session-id'
 
 function parseLine({ name, value }: Line): (UuiLink | UuiProblem)[] {
   const values = readValues(value)
-  if (values !== null) return values.map((one) => parseValue(one, name))
-  return [wrong('malformed', 'A quote stays open, or a parameter is there twice')]
+  if (values === null) {
+    return [wrong('malformed', 'A quote stays open, or a parameter is there twice')]
+  }
+  const read = values.map((one) => parseValue(one, name))
+  const isCut = values.length > 1 && read.some((one) => 'encodings' in one && isRaw(one))
+  return isCut ? [cut] : read
 }
+
+function isRaw({ encodings }: Pick<UuiLink, 'encodings'>): boolean {
+  return encodings.length === 0
+}
+
+// Its last id would be another one.
+const cut = wrong(
+  'malformed',
+  'The link stands without quotes, and a comma or semicolon cuts it off',
+)
+/** RFC 7433 §4.1, and that of Genesys Cloud. */
+const parameterNames: ReadonlySet<string> = new Set(['encoding', 'purpose', 'content', 'pd'])
 
 function parseValue(value: UuiValue, header: string | null): UuiLink | UuiProblem {
   const unwrapped = unwrap(value)
@@ -72,6 +94,9 @@ function parseValue(value: UuiValue, header: string | null): UuiLink | UuiProble
   const link = parseLink(unwrapped.text)
   if (link.kind === 'problem') return link
   const { parameters, encodings, octet } = unwrapped
+  if (isRaw(unwrapped) && [...parameters.keys()].some((name) => !parameterNames.has(name))) {
+    return cut
+  }
   const told = parameters.get('pd') ?? ''
   const pd = /^[\da-f]{1,2}$/i.test(told) ? Number.parseInt(told, 16) : null
   return {
