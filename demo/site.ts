@@ -9,6 +9,7 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { extname } from 'node:path'
+import { createHostCheck } from '../src/admin/host.ts'
 
 export interface Answer {
   readonly type: string
@@ -29,7 +30,7 @@ export interface Site {
 
 export type Handle = (request: IncomingMessage, response: ServerResponse) => boolean
 
-/** A site of a few GET routes on loopback. Port 0 takes a free one. */
+/** A site of a few GET routes on loopback, under its name there (DNS rebinding). Port 0 takes a free one. */
 export async function startSite(options: {
   readonly name: string
   readonly port: number
@@ -40,9 +41,11 @@ export async function startSite(options: {
 }): Promise<Site> {
   const { name, tls, answer, handle = () => false } = options
   const respond = respondWith(answer)
+  const isOwnHost = createHostCheck(name)
   const make = (): Server => {
     const listener: RequestListener = (request, response) => {
-      if (!handle(request, response)) respond(request, response)
+      if (!isOwnHost(request.headers.host ?? '')) response.writeHead(421).end()
+      else if (!handle(request, response)) respond(request, response)
     }
     return tls ? createTlsServer({ ...tls }, listener) : createServer(listener)
   }

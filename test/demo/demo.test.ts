@@ -68,6 +68,10 @@ t.test('the desktop’s links open the workspace, and the links that must fail d
     t.equal((await get(new URL(path, demo.desktop))).status, 200, path)
   }
   t.equal((await get(new URL('/no', demo.desktop))).status, 404)
+  for (const path of ['/chats.json', '/desk', '/']) {
+    const rebound = await get(new URL(path, demo.desktop), undefined, 'evil.example')
+    t.match(rebound, { status: 421, body: '' }, `${path}: DNS rebinding`)
+  }
   t.equal((await get(demo.link('chat-2043'))).status, 200)
 })
 
@@ -207,13 +211,13 @@ interface Got {
 }
 
 /** Names lead to loopback, as browsers take those under .localhost. */
-async function get(url: URL, ca?: string): Promise<Got> {
+async function get(url: URL, ca?: string, host = url.host): Promise<Got> {
   const secure = url.protocol === 'https:'
   const request = (secure ? httpsRequest : httpRequest)({
     host: '127.0.0.1',
     port: url.port,
     path: `${url.pathname}${url.search}`,
-    headers: { host: url.host },
+    headers: { host },
     agent: false,
     ...(secure ? { servername: url.hostname, ca } : {}),
   })
