@@ -59,7 +59,7 @@ interface Leg {
 const allowed = 'INVITE, ACK, CANCEL, BYE, OPTIONS'
 /** RFC 7433 §7.3, RFC 7866 §6.1.1. */
 const extensions: ReadonlySet<string> = new Set(['uui', 'siprec'])
-/** What is under way at once; who sends more is told to come back. */
+/** What is under way at once; who calls then is told to come back. */
 const most = 500
 /** No call rings for longer, in ms. */
 const longestRing = 180_000
@@ -139,11 +139,18 @@ export async function startAnswering({
         begun.stop = later(10 * times.t1, forget)
       },
     }
-    if (transactions.size >= most) {
+    if (method === 'INVITE' && transactions.size >= most) {
       send(respond(begun, from, 503, 'Service Unavailable', [field('retry-after', '5')]), peer)
       return
     }
-    transactions.set(key, begun)
+    const invite = transactions.get(transaction('INVITE'))
+    const refusal = refusalOf(request)
+    // §8.2.7: of what is of no call nothing is kept, so that a flood of it is in no call's way.
+    const isOfCall =
+      (method === 'CANCEL' && invite !== undefined) ||
+      (method === 'BYE' && legOf(request) !== undefined)
+    const isKept = method === 'INVITE' || (isOfCall && refusal === null)
+    if (isKept) transactions.set(key, begun)
     const reply: Reply = (status, reason, more, body) => {
       const answer = respond(begun, from, status, reason, more, body)
       begun.last = answer
@@ -152,12 +159,11 @@ export async function startAnswering({
         return
       }
       send(answer, peer)
-      if (status >= 200) begun.stop = later(lifetime(times), forget)
+      if (status >= 200 && isKept) begun.stop = later(lifetime(times), forget)
     }
-    const refusal = refusalOf(request)
     if (refusal !== null) reply(...refusal)
     else if (method === 'INVITE') invited(begun, reply)
-    else if (method === 'CANCEL') cancel(transactions.get(transaction('INVITE')), reply)
+    else if (method === 'CANCEL') cancel(invite, reply)
     else if (method === 'BYE') bye(request, reply)
     else reply(200, 'OK', [field('allow', allowed), field('accept', 'application/sdp')])
   }

@@ -319,6 +319,34 @@ t.test('what is lost on the way is sent again, and what comes twice counts once'
   t.equal(await call?.ended, 'hung-up')
 })
 
+t.test('a flood keeps no caller from giving up', async (t) => {
+  const { send, after, heard, port, calls } = await startPeer(t)
+  send(say(port, 'INVITE'))
+  await after(0)
+  calls[0]?.ring()
+  await after(1)
+  for (let index = 2; index < 520; index += 1) {
+    const Via = `SIP/2.0/UDP 127.0.0.1:${port};branch=z9hG4bK-${index}`
+    send(say(port, index % 2 === 0 ? 'OPTIONS' : 'CANCEL', { Via }))
+    await after(index)
+  }
+  t.same(
+    heard.filter((answer) => answer.startsWith('SIP/2.0 503')),
+    [],
+  )
+  send(say(port, 'CANCEL', { Via: `SIP/2.0/UDP 127.0.0.1:${port};branch=z9hG4bKINVITE1` }))
+  t.match(await after(520), /^SIP\/2\.0 200 /)
+  t.equal(calls[0]?.state(), 'over')
+  for (let index = 0; index < 510; index += 1) {
+    const Via = `SIP/2.0/UDP 127.0.0.1:${port};branch=z9hG4bK--${index}`
+    send(say(port, 'INVITE', { Via, To: '<sip:a@b>;tag=x' }))
+    await after(heard.length)
+  }
+  let at = 521
+  while (!(await after(at)).startsWith('SIP/2.0 503')) at += 1
+  t.match(heard[at], /^Retry-After: 5\r$/m, 'what is kept has a bound')
+})
+
 t.test('no call waits for ever', async (t) => {
   const { send, after, heard, port, calls } = await startPeer(t, 5)
   send(say(port, 'INVITE'))
