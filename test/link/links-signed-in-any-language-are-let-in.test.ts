@@ -16,26 +16,55 @@ interface Language {
   /** What has to be installed. */
   readonly tool: string
   readonly file: string
-  readonly command: readonly [string, ...string[]]
+  /** What compiles it, once for all secrets. */
+  readonly build?: Command
+  readonly command: Command
 }
 
+type Command = readonly [string, ...string[]]
+
 const languages: readonly Language[] = [
-  { name: 'Python', tool: 'python3', file: 'link.py', command: ['python3'] },
-  // A small program is run sooner than the big compiler is warm.
-  { name: 'Java', tool: 'javac', file: 'Link.java', command: ['java', '-XX:TieredStopAtLevel=1'] },
-  { name: 'Go', tool: 'go', file: 'link.go', command: ['go', 'run'] },
-  { name: 'PHP', tool: 'php', file: 'link.php', command: ['php'] },
-  { name: 'openssl', tool: 'openssl', file: 'link.sh', command: ['sh'] },
+  { name: 'Python', tool: 'python3', file: 'link.py', command: ['python3', 'link.py'] },
+  {
+    name: 'Java',
+    tool: 'javac',
+    file: 'Link.java',
+    build: ['javac', '-J-XX:TieredStopAtLevel=1', 'Link.java'],
+    // A small program is run sooner than the big compiler is warm.
+    command: ['java', '-XX:TieredStopAtLevel=1', 'Link'],
+  },
+  {
+    name: 'Go',
+    tool: 'go',
+    file: 'link.go',
+    build: ['go', 'build', 'link.go'],
+    command: ['./link'],
+  },
+  { name: 'PHP', tool: 'php', file: 'link.php', command: ['php', 'link.php'] },
+  { name: 'openssl', tool: 'openssl', file: 'link.sh', command: ['sh', 'link.sh'] },
 ]
 
 const bytes = Buffer.from('5d0c9b3e71f84a26b8e3d7124fa9c60b92e85f1d3c7a4b06e1f8d2957c34a0fb', 'hex')
-const other = Buffer.from('c41e8a7f02d95b36e8f70a1c4d93b25e6f8b0d17a2c45e9380f1b6d7c2a94e53', 'hex')
+// Its base64 has a +, a / and an =.
+const other = Buffer.from('fbff8a7f02d95b36e8f70a1c4d93b25e6f8b0d17a2c45e9380f1b6d7c2a94e53', 'hex')
 const words = 'wörter-die-sonst-niemand-so-schreibt-Ω'
 const secrets: readonly (readonly [string, Buffer])[] = [
   [`hex:${bytes.toString('hex')}`, bytes],
   [`base64:${other.toString('base64')}`, other],
+  [`base64:${other.toString('base64').replace('=', '')}`, other],
+  [`base64:${other.toString('base64url')}=`, other],
+  [`base64:${other.toString('base64url')}`, other],
   [`utf8:hex:${words}`, Buffer.from(`hex:${words}`)],
   [words, Buffer.from(words)],
+]
+/** With these a program ends with an error. */
+const wrong: readonly (readonly [string, string | undefined])[] = [
+  ['unset', undefined],
+  ['empty', ''],
+  ['31 bytes', `hex:${bytes.toString('hex', 1)}`],
+  ['hex that is cut off', `hex:${bytes.toString('hex')}a`],
+  ['no hex', `hex:${'z'.repeat(80)}`],
+  ['no base64', `base64:${other.toString('base64url')}!${other.toString('base64url')}`],
 ]
 
 const tricky = `a b+c&d=e;f%20g%zz#h/i?j\\k"l'm<n>ü😀~*(o)`
@@ -55,23 +84,36 @@ function missing(tool: string): string | false {
   return absent && process.env['CI'] !== 'true' ? `${tool} is not installed` : false
 }
 
-/** What a program in this folder prints for each of the secrets. */
-async function links({ file, command: [program, ...options] }: Language, cwd: string) {
-  const printed: string[] = []
-  for (const [secret] of secrets) {
-    const { stdout, stderr } = await run(program, [...options, file, base, ...Object.values(ids)], {
+/** What a program in this folder prints, for each of the secrets and for each that is wrong. */
+async function links({ build, command }: Language, cwd: string) {
+  const start = ([program, ...given]: Command, secret?: string) =>
+    run(program, given, {
       cwd,
       env: {
         PATH: process.env['PATH'],
         // Arguments are UTF-8, and what is compiled goes where it is cleared away.
         LC_ALL: 'C.UTF-8',
         GOCACHE: `${cwd}/go`,
-        JWT_SECRET: secret,
+        ...(secret === undefined ? {} : { JWT_SECRET: secret }),
       },
     })
+  if (build) await start(build)
+  const whole: Command = [...command, base, ...Object.values(ids)]
+  const printed: string[] = []
+  for (const [secret] of secrets) {
+    const { stdout, stderr } = await start(whole, secret)
     printed.push(stdout + stderr)
   }
-  return printed
+  const refused: { readonly failed: boolean; readonly output: string }[] = []
+  for (const [, secret] of wrong) {
+    refused.push(
+      await start(whole, secret).then(
+        ({ stdout, stderr }) => ({ failed: false, output: stdout + stderr }),
+        ({ stdout, stderr }) => ({ failed: true, output: stdout + stderr }),
+      ),
+    )
+  }
+  return { printed, refused }
 }
 
 t.test('links of every language', async (t) => {
@@ -80,12 +122,15 @@ t.test('links of every language', async (t) => {
   const signed = await Promise.allSettled(
     languages.map(async (one) => {
       const skip = missing(one.tool)
-      return { skip, printed: skip ? [] : await links(one, cwd) }
+      return { skip, ...(skip ? { printed: [], refused: [] } : await links(one, cwd)) }
     }),
   )
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, upstream.origin, {
-    JWT_SECRET: secrets.map(([text]) => text).join(' '),
+    JWT_SECRET: secrets
+      .filter(([, key], at) => secrets.findIndex(([, first]) => first.equals(key)) === at)
+      .map(([text]) => text)
+      .join(' '),
     REQUIRE_EXP: 'true',
     TOKEN_MAX_AGE: '1h',
   })
@@ -113,6 +158,14 @@ t.test('links of every language', async (t) => {
         const seen = upstream.seen.find(({ url }) => url.includes(token))
         const query = new URL(seen?.url ?? '', origin).searchParams
         t.same(Object.fromEntries(query), { ...ids, auth: token }, 'the workspace gets the ids')
+      }
+      for (const [at, [what, secret = '']] of wrong.entries()) {
+        const { failed, output } = ran.value.refused[at] ?? { failed: false, output: '' }
+        t.ok(failed, what)
+        t.notMatch(output, base, 'no link')
+        t.match(output, /JWT_SECRET|secret_?bytes/i, 'it says what is wrong')
+        const [, value = ''] = secret.split(':')
+        t.notOk(value && output.includes(value.slice(0, 16)), 'and quotes nothing')
       }
     })
   }
