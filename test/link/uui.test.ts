@@ -216,6 +216,11 @@ t.test('what opens nothing is a problem, and is not quoted', (t) => {
     t.match(uui, { kind: 'problem', problem, message: /^[A-Za-z].{10,}$/ }, name)
     t.notMatch('message' in uui ? uui.message : '', /agent|session-1|f387|bbbb/, name)
   }
+  t.match(parseUui(undefined), { problem: 'empty' }, 'a header that is not there')
+  // Callers without a compiler may pass anything.
+  for (const value of [null, 7, [signed], { uui: signed }]) {
+    t.match(Reflect.apply(parseUui, null, [value]), { problem: 'empty' }, JSON.stringify(value))
+  }
   t.match(parseUui('https://copilot.example/?userId=a'), {
     message: 'The link has no sessionId, URLToken: it is cut off, or not of Copilot',
   })

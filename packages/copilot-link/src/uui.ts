@@ -31,9 +31,10 @@ const longest = 8192
 
 /**
  * Finds the link in a value of a User-to-User header (RFC 7433 §4), in the header itself, or in the
- * headers of a message. It never throws, and takes time in proportion to the text.
+ * headers of a message. It never throws, whatever it is given, and takes time in proportion to the text.
  */
-export function parseUui(text: string): Uui {
+export function parseUui(text: string | undefined): Uui {
+  if (typeof text !== 'string') return wrong('empty', 'There is no value, or it is no text')
   if (text.length > longest) {
     return wrong('too-long', `The value has ${text.length} characters: ${longest} are read`)
   }
