@@ -128,6 +128,7 @@ t.test('what will go wrong further on is said', (t) => {
     ['not signed', `"${link}"`, ['not-signed']],
     ['raw', signed, ['raw']],
     ['raw, with its encoding', `${signed};Encoding=ascii`, ['raw']],
+    ['raw that says ascii', `${signed};encoding=ascii`, ['raw']],
     ['hex that does not say so', `00${hexOf(short)}`, ['encoding-missing']],
     ['hex that says ascii', `00${hexOf(short)};encoding=ascii`, ['encoding-contradicted']],
     ['text that says hex', `"${signed}";encoding=hex`, ['encoding-contradicted']],
@@ -152,6 +153,8 @@ t.test('what will go wrong further on is said', (t) => {
     ],
   ]
   for (const [name, text, expected] of rows) t.same(warned(parseUui(text)), expected, name)
+  t.match(parseUui(signed), { warnings: [{ message: /;encoding=ascii/ }] })
+  t.notMatch(parseUui(`${signed};encoding=ASCII`), { warnings: [{ message: /Genesys/ }] })
   t.match(parseUui(`"${padded(257)}"`), {
     warnings: [
       { message: /^The value has 257 characters: Genesys Cloud advises at most 128/ },

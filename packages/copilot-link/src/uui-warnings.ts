@@ -35,6 +35,10 @@ export function warningsOf(carried: Carried): UuiWarning[] {
   const { link, length, parameters, encodings, octet, pd, header } = carried
   const encoding = parameters.get('encoding')?.toLowerCase()
   const isHex = encodings.includes('hex')
+  const takenForHex =
+    encoding === 'ascii'
+      ? ''
+      : ', and Genesys Cloud takes it for hex unless ;encoding=ascii is there'
   const rows: readonly (readonly [Warning, boolean, string])[] = [
     [
       'not-signed',
@@ -44,7 +48,7 @@ export function warningsOf(carried: Carried): UuiWarning[] {
     [
       'raw',
       encodings.length === 0,
-      'A link without quotes ends at a comma or semicolon, and Genesys Cloud takes it for hex unless ;encoding=ascii is there',
+      `A link without quotes ends at a comma or semicolon${takenForHex}`,
     ],
     [
       'encoding-missing',
