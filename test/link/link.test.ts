@@ -187,6 +187,10 @@ t.test('a link that the gateway would refuse is not made', (t) => {
     t.ok(error instanceof CopilotLinkError, name)
     t.match(error, { name: 'CopilotLinkError', code, message }, name)
   }
+  for (const none of [[], [null]]) {
+    const make = () => Reflect.apply(createCopilotLink, null, none)
+    t.throws(make, new CopilotLinkError('base-url-invalid', badBase), 'no options')
+  }
   t.end()
 })
 

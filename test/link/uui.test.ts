@@ -230,6 +230,8 @@ t.test('what opens nothing is a problem, and is not quoted', (t) => {
   for (const text of ['', 'copilot', 'javascript:alert(1)', 'https://a.example/\n']) {
     t.throws(() => formatUui(text), TypeError)
   }
+  const message = 'the form must be hex, hex-pd, quoted or percent'
+  t.throws(() => Reflect.apply(formatUui, null, [signed, 'base64']), new TypeError(message))
   t.end()
 })
 

@@ -54,7 +54,9 @@ export class CopilotLinkError extends Error {
  * Throws a CopilotLinkError where the gateway could not accept it.
  */
 export function createCopilotLink(options: LinkOptions): string {
-  const { baseUrl, userId, sessionId, urlToken, kid, now = Date.now() } = options
+  // Callers without a compiler may pass anything, or nothing.
+  const given: LinkOptions = Object(options)
+  const { baseUrl, userId, sessionId, urlToken, kid, now = Date.now() } = given
   const base = parseBase(baseUrl)
   checkText('user-id-invalid', 'userId', userId)
   checkText('session-id-invalid', 'sessionId', sessionId)
@@ -63,8 +65,8 @@ export function createCopilotLink(options: LinkOptions): string {
   if (!Number.isFinite(now)) {
     throw new CopilotLinkError('now-invalid', 'now must be milliseconds since the epoch')
   }
-  const secret = readSecret(options.secret)
-  const lasts = milliseconds(options.expiresIn)
+  const secret = readSecret(given.secret)
+  const lasts = milliseconds(given.expiresIn)
 
   const header = { alg: 'HS256', typ: 'JWT', ...(kid === undefined ? {} : { kid }) }
   const iat = Math.floor(now / 1000)
@@ -89,7 +91,6 @@ function parseBase(text: unknown): URL {
   )
 }
 
-/** Callers without a compiler may pass anything. */
 function checkText(code: LinkErrorCode, name: string, value: unknown): void {
   if (typeof value !== 'string') throw new CopilotLinkError(code, `${name} must be text`)
   if (value === '') throw new CopilotLinkError(code, `${name} must not be empty`)

@@ -127,7 +127,7 @@ function parseSiprec(lines: readonly Line[]): UuiIds | UuiProblem {
  */
 export type UuiForm = 'hex' | 'hex-pd' | 'quoted' | 'percent'
 
-/** The value of a User-to-User header that carries a link. Throws a TypeError where that is no http or https URL. */
+/** The value of a User-to-User header that carries a link. Throws a TypeError where that is no http or https URL, and for another form. */
 export function formatUui(link: string, form: UuiForm = 'hex'): string {
   const href = hrefOf(link)
   if (href === null) throw new TypeError('a User-to-User value carries an http or https URL')
@@ -143,4 +143,5 @@ export function formatUui(link: string, form: UuiForm = 'hex'): string {
       // Parentheses are no characters of a token (RFC 3261 §25.1).
       return encodeURIComponent(href).replaceAll('(', '%28').replaceAll(')', '%29')
   }
+  throw new TypeError('the form must be hex, hex-pd, quoted or percent')
 }
