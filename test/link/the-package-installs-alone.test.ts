@@ -20,7 +20,7 @@ const strict = {
     types: [],
     noEmit: true,
   },
-  include: ['consumer.ts'],
+  include: ['*.ts'],
 }
 
 const consumer = `
@@ -51,6 +51,16 @@ export const codes: LinkErrorCode[] = [unitless, endless].flatMap((make) => {
   }
 })
 `
+
+// What the examples of the README and of docs/signing.md have around them.
+const surroundings = `
+declare const agent: { id: string }, chat: { id: string }, shortLink: string
+declare const process: { env: Record<string, string | undefined> }
+declare const invite: { headers: Record<string, string | undefined> }
+`
+const examples = ['packages/copilot-link/README.md', 'docs/signing.md'].flatMap((page) =>
+  [...readFileSync(join(root, page), 'utf8').matchAll(/^ *import \{[^`#|]+/gm)].map(String),
+)
 
 t.test('packed, it installs into an empty folder, type-checks strictly and runs', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'consumer-'))
@@ -83,6 +93,10 @@ t.test('packed, it installs into an empty folder, type-checks strictly and runs'
 
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(strict))
   writeFileSync(join(folder, 'consumer.ts'), consumer)
+  t.equal(examples.length, 3)
+  for (const [at, example] of examples.entries()) {
+    writeFileSync(join(folder, `example-${at}.ts`), surroundings + example)
+  }
   t.equal(run(folder, join(root, 'node_modules/.bin/tsc')), '')
   const script = `import { codes, urlToken } from './consumer.ts'; console.log(urlToken, codes)`
   t.equal(
