@@ -8,6 +8,8 @@ const settled = 60_000
 const lead = 5 * 60_000
 /** Nearer to its end than this, nothing is tried any more. */
 const least = 5000
+/** After what opened although its link had ended, or nearly: its session's end is not known, and asked for. */
+const soon = [1000, 5000]
 /** How long a link or a renewal may take. */
 const patience = 30_000
 /** The longest time that a timer can wait. */
@@ -131,6 +133,8 @@ export class CopilotWorkspace extends Base {
       return
     }
     const link = this.#link
+    const end = endOf(link)
+    const late = end !== null && end - Date.now() < least
     const frame = this.#makeFrame(link.href)
     frame.title = this.#title()
     frame.className = 'waiting'
@@ -143,23 +147,34 @@ export class CopilotWorkspace extends Base {
         const focused = this.shadowRoot?.activeElement === this.#panel
         this.#show('open')
         if (focused) frame.focus()
+        if (late) this.#keep(end, signal, soon)
       },
       { signal },
     )
     listen(frame, link.origin, signal, (message) => {
       if (message.type === 'copilot-gateway:refused') this.#refused(message)
     })
+    document.addEventListener(
+      'securitypolicyviolation',
+      ({ disposition, effectiveDirective, blockedURI }) => {
+        if (disposition !== 'enforce' || effectiveDirective !== 'frame-src') return
+        if (originOf(blockedURI) === link.origin) {
+          this.#fail(null, null, 'This page may not show Copilot.')
+        }
+      },
+      { signal },
+    )
     this.#frame = frame
     this.#show('opening')
     this.shadowRoot?.append(frame)
-    this.#keep(endOf(link), signal)
+    if (!late) this.#keep(end, signal)
   }
 
   async #refused({ status, requestId, renew }) {
     if (this.#state === 'open' && Date.now() - this.#openedAt > settled) this.#tries = 0
     const delay = delays[this.#tries]
     if (renew !== true || this.#getLink === null || delay === undefined) {
-      this.#fail(status, requestId, renew === true)
+      this.#fail(status, requestId, failure(status, renew === true, this.#getLink !== null))
       return
     }
     this.#tries += 1
@@ -181,7 +196,7 @@ export class CopilotWorkspace extends Base {
       this.#link = await this.#fresh(reason, signal)
       this.#open()
     } catch {
-      if (!signal.aborted) this.#fail(null, null, false)
+      if (!signal.aborted) this.#fail(null, null, failure(null, false, true))
     }
   }
 
@@ -199,18 +214,20 @@ export class CopilotWorkspace extends Base {
     }
   }
 
-  /** Renews the session before each end that is known, with a new link each time. */
-  async #keep(first, signal) {
+  /** Renews the session before each end that is known, with a new link each time; first after `delays`. */
+  async #keep(first, signal, delays = []) {
     let end = first
+    const early = [...delays]
     while (end !== null && !signal.aborted) {
       const left = end - Date.now()
-      if (left < least) return
+      if (left < least && early.length === 0) return
       try {
-        await sleep(left - Math.min(left / 3, lead), signal)
+        await sleep(early.shift() ?? left - Math.min(left / 3, lead), signal)
         // What it was not told of it cannot renew; a third of what is left is the next try's.
         if (this.#getLink === null) continue
         const link = await this.#fresh('renew', signal)
         end = await this.#renew(link, signal)
+        early.length = 0
         this.#link = link
       } catch {
         // The next try is nearer to the end, until there is no time left.
@@ -256,10 +273,10 @@ export class CopilotWorkspace extends Base {
     return this.#run.signal
   }
 
-  #fail(status, requestId, ended) {
+  #fail(status, requestId, text) {
     this.#clear()
     const known = typeof requestId === 'string'
-    this.#text.textContent = failure(status, ended, this.#getLink !== null)
+    this.#text.textContent = text
     this.#reference.textContent = known ? `Reference: ${requestId}` : ''
     this.#reference.hidden = !known
     // The link that was refused may do where it was not the link's fault.
@@ -317,6 +334,14 @@ function parseLink(value) {
   } catch {}
   if (link?.protocol === 'https:' || link?.protocol === 'http:') return link
   throw new TypeError('The link for <copilot-workspace> must be an absolute URL of https')
+}
+
+function originOf(url) {
+  try {
+    return new URL(url).origin
+  } catch {
+    return null
+  }
 }
 
 /** When the link's token ends, by what it says; null: it does not say. The gateway alone verifies it. */

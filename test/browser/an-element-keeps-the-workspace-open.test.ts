@@ -142,6 +142,30 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
     t.ok(await untouched(page, 'one'))
   })
 
+  await t.test('a session that has outlasted its link is renewed at once', async (t) => {
+    const { page, asked, add } = await openDesk(t, context, url)
+    const ids = { sessionId: 'chat-10' }
+    await add('one', link({ ...hours, ...ids }))
+    await connected(shown(page, 'one'))
+    await page.locator('copilot-workspace').evaluate((one) => one.remove())
+    const before = audit.all.filter(isRenewal).length
+    await add('again', link({ ...ended, ...ids }), () => link({ ...hours, ...ids }))
+    await connected(shown(page, 'again'))
+    const renewals = await audit.until(isRenewal, before + 1)
+    t.match(renewals.at(-1), { decision: 'allow', sessionId: 'chat-10' })
+    t.strictSame(asked.all, [['renew', 'again']])
+  })
+
+  await t.test('a frame that the page’s own policy blocks is not open', async (t) => {
+    const { page, changes, add } = await openDesk(t, context, url)
+    const elsewhere = link(hours)
+    elsewhere.port = '9'
+    await add('one', elsewhere)
+    await changes.until(({ state }) => state === 'failed')
+    t.match(await page.getByRole('status').textContent(), 'This page may not show Copilot.')
+    t.equal(await page.getByRole('button').count(), 0)
+  })
+
   await t.test('of two, each hears its own frame alone, and neither anybody else', async (t) => {
     const { page, changes, asked, add } = await openDesk(t, context, url)
     await add('good', link({ ...hours, sessionId: 'chat-6' }), () =>
