@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Http2SecureServer, Http2Session } from 'node:http2'
 import { Server as NetServer, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
@@ -29,8 +29,8 @@ export function leadConnections(
     server.maxConnections = Math.ceil(most * 1.1) + 10
   }
   limit(maxConnections)
-  const end = (socket: Socket, reason: Reason): void => {
-    socket.end(current().refuseUnread(reason, addressOf(socket)))
+  const end = (socket: Socket, reason: Reason, said: IncomingHttpHeaders): void => {
+    socket.end(current().refuseUnread(reason, addressOf(socket), said))
     socket.destroySoon()
   }
   // A reset while nobody listens would end the process.
@@ -56,7 +56,7 @@ export function leadConnections(
     const overHttp1 = !('stream' in request)
     // llhttp takes 0.9 and 2.0 for versions of HTTP/1.
     if (overHttp1 && httpVersion !== '1.1' && httpVersion !== '1.0') {
-      end(socket, 'request-malformed')
+      end(socket, 'request-malformed', request.headers)
       return
     }
     if (overHttp1) {
@@ -102,7 +102,7 @@ export function leadConnections(
     if ('writeHead' in peer) current().refuseUnrouted(request, peer)
     else current().upgrade(request, peer, head ?? Buffer.alloc(0), isAdmitted(request))
   })
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+  server.on('clientError', (error: Unread, socket: Socket) => {
     // Browsers open connections ahead; one that never said a word asked for nothing.
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
     const reset = error.code === 'ECONNRESET' || !socket.writable
@@ -111,7 +111,9 @@ export function leadConnections(
     // What is no HTTP here is the rest of a request that has its answer.
     const answered = answer === undefined && at?.latest.complete === false
     if (silent || reset || answered || others.length > 0) socket.destroy()
-    else if (answer === undefined) end(socket, unread[error.code ?? ''] ?? 'request-malformed')
+    else if (answer === undefined) {
+      end(socket, unread[error.code ?? ''] ?? 'request-malformed', said(error.rawPacket))
+    }
     // Whoever ends in the middle of a body has left.
     else if (error.code === 'HPE_INVALID_EOF_STATE' || !current().refuseRest(answer)) {
       socket.destroy()
@@ -171,6 +173,19 @@ export interface Connections {
   /** Takes no more; resolves once none is open, or nobody has used them for a while. */
   readonly stop: (patience: number) => Promise<void>
   readonly destroy: () => void
+}
+
+/** Why Node.js read no further, and the bytes at which it stopped: what came in one piece. */
+interface Unread extends NodeJS.ErrnoException {
+  readonly rawPacket?: Buffer
+}
+
+/** What decides how a refusal looks, as far as it can be told from bytes that are no request. */
+function said(bytes: Buffer | undefined): IncomingHttpHeaders {
+  const text = bytes?.toString('latin1') ?? ''
+  const [, accept] = /\r\naccept:([^\r]*)/i.exec(text) ?? []
+  const [, referer] = /\r\nreferer:([^\r]*)/i.exec(text) ?? []
+  return { accept, referer: referer?.trim() }
 }
 
 const unread: Readonly<Record<string, Reason>> = {

@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { type IncomingMessage, METHODS, ServerResponse, STATUS_CODES } from 'node:http'
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  METHODS,
+  ServerResponse,
+  STATUS_CODES,
+} from 'node:http'
 import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import underPressure from '@fastify/under-pressure'
@@ -75,8 +81,8 @@ export interface Gateway {
   readonly refuseOverloaded: (request: IncomingMessage, response: ServerResponse) => void
   /** Answers a request whose rest is no HTTP; false where its answer had begun. */
   readonly refuseRest: (response: ServerResponse) => boolean
-  /** The HTTP/1.1 answer to bytes that never became a request; `ip` is the connection's. */
-  readonly refuseUnread: (reason: Reason, ip: string) => string
+  /** The HTTP/1.1 answer to bytes that never became a request; `ip` is the connection's, `said` what is known of them. */
+  readonly refuseUnread: (reason: Reason, ip: string, said: IncomingHttpHeaders) => string
   /** Whether it would let the session in. */
   readonly honours: (session: Session) => boolean
   readonly claimedBy: ClaimedBy
@@ -318,13 +324,15 @@ export async function createGateway(
     exchange.refuse(decision.allow ? 'request-malformed' : decision.reason)
   }
 
-  function refuseUnread(unread: Reason, ip: string): string {
+  function refuseUnread(unread: Reason, ip: string, said: IncomingHttpHeaders): string {
     const wait = countsAsRefusal(unread) ? refusals.count(ip, Date.now()) : 0
     const reason = wait > 0 ? 'rate-limited' : unread
     const requestId = randomUUID()
     const secure = config.publicOrigins?.[0]?.startsWith('https:') ?? listener.tls !== null
-    const framing = { frameAncestors: "'none'", requestId, secure }
-    const { status, headers, body } = refusal(reason, framing, undefined, wait)
+    const nobody = { contactCenter: null, userId: null, sessionId: null }
+    const own = config.publicOrigins?.[0] ?? ''
+    const framing = { frameAncestors: frameAncestors(nobody, said.referer, own), requestId, secure }
+    const { status, headers, body } = refusal(reason, framing, said.accept, wait)
     const lines = Object.entries({ ...headers, connection: 'close' }).map((line) => line.join(': '))
     const client = {
       ip,
@@ -334,12 +342,7 @@ export async function createGateway(
       requestId,
       trusted: false,
     } as const
-    audit(
-      { decision: 'deny', reason, status, transport: 'http' },
-      client,
-      { contactCenter: null, userId: null, sessionId: null },
-      Date.now(),
-    )
+    audit({ decision: 'deny', reason, status, transport: 'http' }, client, nobody, Date.now())
     return [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines, '', body].join('\r\n')
   }
 

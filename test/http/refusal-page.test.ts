@@ -3,8 +3,10 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import {
   type Answer,
+  answersIn,
   ask,
   auditOf,
+  exchange,
   ids,
   inAnHour,
   jwt,
@@ -158,6 +160,30 @@ t.test('who asks for HTML gets a page, everyone else problem details', async (t)
     t.equal(answer.body.startsWith('<!doctype html>'), page, JSON.stringify(accept))
   }
 })
+
+t.test(
+  'what Node.js reads no further has a page as well, where the same bytes say so',
+  async (t) => {
+    const lines = 'Accept: text/html,*/*;q=0.8\r\nReferer: https://cc.example/\r\n\r\n'
+    for (const [status, bytes] of [
+      [431, `GET /?x=${'a'.repeat(40_000)} HTTP/1.1\r\nHost: x\r\n${lines}`],
+      [400, `GET / HTTP/1.1\r\nHost : x\r\n${lines}`],
+      [400, `GET / HTTP/2.0\r\nHost: x\r\n${lines}`],
+    ] as const) {
+      const [answer] = answersIn(await exchange(gateway.port, bytes))
+      t.match(answer, {
+        status,
+        headers: {
+          'content-type': 'text/html; charset=utf-8',
+          'content-security-policy': /frame-ancestors https:\/\/cc\.example$/,
+        },
+        body: /^<!doctype html>/,
+      })
+      const [problem] = answersIn(await exchange(gateway.port, bytes.replace('text/html,', '')))
+      t.match(problem, { status, headers: { 'content-type': 'application/problem+json' } })
+    }
+  },
+)
 
 t.test('the page tells what to do and its request id, and looks nowhere else', async (t) => {
   for (const [name, { status, renew = false }] of Object.entries(refusals)) {
