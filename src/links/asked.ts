@@ -13,26 +13,25 @@ export interface Asked {
   readonly expiresIn: number
 }
 
-/** Bytes of the ids of one entry, as JSON: what bounds the store. */
-const mostKept = 600
-
-/** Reads what a body that its schema accepts names; `kept`: to be signed later. */
-export function readAsked(body: LinkBody, kept: boolean): Asked | Fault {
 interface Read extends Asked {
   /** What is odd about a User-to-User value. */
   readonly warnings: readonly string[]
 }
 
-/** Reads what a body that its schema accepts names. */
-export function readAsked(body: LinkBody): Read | Fault {
+/** Bytes of the ids of one entry, as JSON: what bounds the store. */
+const mostKept = 600
+
+/** Reads what a body that its schema accepts names; `kept`: to be signed later. */
+export function readAsked(body: LinkBody, kept: boolean): Read | Fault {
   const expiresIn = readDuration('expiresIn', body.expiresIn ?? linkLasts)
   if (typeof expiresIn !== 'number') return expiresIn
   const found = readIds(body)
   if ('problem' in found) return found
-  const ids = Object.entries(found).map(([field, id]) => ({ field, length: Array.from(id).length }))
+  const { warnings: _, ...named } = found
+  const ids = Object.entries(named).map(([field, id]) => ({ field, length: Array.from(id).length }))
   const tooLong = ids.find(({ length }) => length > longestId)
   if (tooLong) return { field: tooLong.field, problem: `has more than ${longestId} characters` }
-  if (kept && Buffer.byteLength(JSON.stringify(found)) > mostKept) {
+  if (kept && Buffer.byteLength(JSON.stringify(named)) > mostKept) {
     const [{ field } = { field: '' }] = ids.sort((a, b) => b.length - a.length)
     return { field, problem: `is too long to be kept: with the others over ${mostKept} bytes` }
   }

@@ -24,9 +24,7 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
       const { short = false } = request.body
       if (short !== false) told.asked = 'shorten'
       const now = Date.now()
-      const asked = readAsked(request.body, short !== false)
-      if ('problem' in asked) return refuse(request, reply, 400, [asked])
-      const read = readAsked(request.body)
+      const read = readAsked(request.body, short !== false)
       if ('problem' in read) return refuse(request, reply, 400, [read])
       const { warnings, ...asked } = read
       const signed = known.sign(client.contactCenter, asked, now)
@@ -50,9 +48,7 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
       const { known, told } = visitOf(request)
       const client = clientOf(request)
       const now = Date.now()
-      const asked = readAsked(request.body, true)
-      if ('problem' in asked) return refuse(request, reply, 400, [asked])
-      const read = readAsked(request.body)
+      const read = readAsked(request.body, true)
       if ('problem' in read) return refuse(request, reply, 400, [read])
       const { warnings, ...asked } = read
       const lasts = readDuration('keepFor', request.body.keepFor ?? conversationLasts)
