@@ -49,17 +49,19 @@ const proxies: readonly Proxy[] = [
         'listen 443': `listen 127.0.0.1:${own}`,
         'server 127.0.0.1:8080': `server 127.0.0.1:${gateway}`,
         'server_name gateway.example': `server_name ${host}`,
+        '$http_host != gateway.example': `$http_host != ${host}:${own}`,
         '/etc/nginx/gateway.pem': `${dir}/server.pem`,
         '/etc/nginx/gateway-key.pem': `${dir}/server-key.pem`,
         '/var/log/nginx': dir,
       })
       const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
       const paths = temporary.map((name) => `${name}_temp_path ${dir}/${name};`).join(' ')
-      const main = `daemon off; pid ${dir}/pid; events {} http { ${paths} ${server} }`
+      const main = `daemon off; pid ${dir}/pid; events { worker_connections 128; } http { ${paths} ${server} }`
       writeFileSync(join(dir, 'nginx.conf'), main)
       return ['-c', join(dir, 'nginx.conf'), '-e', 'stderr']
     },
-    log: (dir) => readFileSync(join(dir, 'copilot.log'), 'utf8'),
+    log: (dir) =>
+      ['copilot.log', 'error.log'].map((file) => readFileSync(join(dir, file), 'utf8')).join(''),
   },
   {
     name: 'haproxy',
@@ -71,7 +73,10 @@ const proxies: readonly Proxy[] = [
         'bind :443': `bind 127.0.0.1:${own}`,
         '/etc/haproxy/gateway.pem': `${dir}/both.pem`,
         'check port 9090 inter 2s': `check port ${admin} inter 100ms`,
+        'str gateway.example': `str ${host}:${own}`,
         '127.0.0.1:8080': `127.0.0.1:${gateway}`,
+        // A second replica that is gone, and whose checks go to the first and succeed.
+        '# server two 10.0.0.12:8080': 'server two 127.0.0.1:1 #',
       })
       writeFileSync(join(dir, 'haproxy.cfg'), config)
       return ['-db', '-f', join(dir, 'haproxy.cfg')]
@@ -91,6 +96,8 @@ const workspace = await startUpstream(
     if (url.startsWith('/stream')) {
       response.setHeader('Content-Type', 'text/event-stream')
       response.write('data: 1\n\n')
+    } else if (url.startsWith('/never')) {
+      // Held.
     } else if (url.startsWith('/config.js')) {
       response.setHeader('Content-Type', 'text/javascript')
       response.end(serverConfig('copilot-gateway', `//${headers['x-forwarded-host']}`))
@@ -182,7 +189,24 @@ for (const { name, executable, configure, log } of proxies) {
     t.equal((await gateway.admin('/sessions/talks', 'DELETE')).status, 200)
     t.equal(await end, '1008 session-revoked', 'a close code passes')
 
+    const [, auth = ''] = /auth=([^&]+)/.exec(freshLink()) ?? []
+    for (const path of ['/%3Fauth=', '/%3fauth%3D', '/;auth=', '/&auth=', '/', '/index-9.js/'])
+      t.equal((await ask(path + auth)).status, 401, path)
+    for (const Host of [
+      'evil.example',
+      `${host}:${own}.evil.example`,
+      `${host}:${own},evil.example`,
+    ])
+      t.match(String((await ask(freshLink(), { Host })).status), /400|421/, Host)
+    if (name === 'nginx') {
+      // Each takes two of its connections.
+      const many = Array.from({ length: 80 }, (_, i) => ask(freshLink(`${i}`, '/never')))
+      const first = await Promise.race(many.map((one) => one.catch(() => null)))
+      t.equal(first?.status, 500, 'more than it has connections for')
+    }
+
     const logged = log(dir, said)
+    t.match(logged, / "?\/index-9\.js\/"? 401 /, 'the log has the path')
     t.match(logged, requestId, 'the log has the reference that the agent reads')
     t.notMatch(`${logged}${said}`, /eyJ|auth=|URLToken|__Host/, 'and no link')
 
