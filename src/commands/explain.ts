@@ -6,7 +6,7 @@ import type { Paint } from '../report/words.ts'
 import { readSettings, wrongSettings } from './environment.ts'
 import { wrongUsage } from './usage.ts'
 
-/** Says what the gateway would say of a link, by the settings alone. Exit code 1 where it is not let in. */
+/** Says what the gateway would say of a link, by the settings alone. Exit code 1 where it is not let in, or not there. */
 export async function explain(args: readonly string[]): Promise<0 | 1 | 2> {
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
   const [given, ...others] = positionals
@@ -33,7 +33,7 @@ export async function explain(args: readonly string[]): Promise<0 | 1 | 2> {
     return wrongUsage(`${field === 'page' ? '--page' : 'The link'} ${problem}`)
   }
   process.stdout.write(values.json ? json(explanation) : present(explanation, paint))
-  return explanation.verdict === 'refused' ? 1 : 0
+  return explanation.verdict === 'refused' || explanation.elsewhere ? 1 : 0
 }
 
 const options = {

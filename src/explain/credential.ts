@@ -63,6 +63,14 @@ export function missingHints(target: Target | null): string[] {
     ]
   }
   const found = (target?.query ?? '')
+export function missingHints(query: string, fragment: string): string[] {
+  if (/(?:^|%3F|%26|[&?])auth%(?:25)*3D/i.test(query)) {
+    return [
+      'auth is in the link, but percent-encoded as a whole: encode each value alone, and leave = and & between them.',
+    ]
+  }
+  if (/[#?&]auth=/.test(fragment)) return ['The link has auth, but behind the #.']
+  const found = query
     .split('&')
     .find((piece) => /^[^=]*=(?:[^=]*(?:%20|\+))?eyJ[\w-]+\./.test(piece))
   const name = found?.slice(0, found.indexOf('=')) ?? ''

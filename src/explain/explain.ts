@@ -44,6 +44,8 @@ export interface Explanation extends Advice {
   /** Whose key verified the token. */
   readonly contactCenter: string | null
   readonly steps: readonly Step[]
+  /** Whether it leads to an origin that is none of PUBLIC_URL. */
+  readonly elsewhere: boolean
   /** What follows from the verdict. */
   readonly next: readonly string[]
   /** What could be otherwise at the gateway. */
@@ -94,7 +96,7 @@ export function explain(text: string, known: Known, asked: Asked): Explanation |
   const reported = unrevoked.allow ? unrevoked.reported : null
   const reason = decision.allow ? decision.reported : decision.reason
 
-  const seen = look({ request, known, asked, decision, notes: link.notes })
+  const seen = look({ request, known, asked, decision, notes: link.notes, fragment: url.hash })
   const failing = decision.allow ? null : placeOf(decision.reason)
   const reporting = reported === null ? null : placeOf(reported)
   const first = Math.min(failing ?? checks.length, reporting ?? checks.length)
@@ -103,6 +105,7 @@ export function explain(text: string, known: Known, asked: Asked): Explanation |
     reason,
     status: decision.allow ? null : denials[decision.reason],
     contactCenter: decision.subject.contactCenter,
+    elsewhere: !own.includes(url.origin),
     steps: checks.map(([name], place) => {
       const outcome = place === failing ? 'failed' : place === reporting ? 'reported' : null
       const untouched = outcome === null && place > first
@@ -131,6 +134,8 @@ interface Looked {
   readonly asked: Asked
   readonly decision: Decision
   readonly notes: readonly string[]
+  /** With its #; '' for none. */
+  readonly fragment: string
 }
 
 const nothing: Findings = { facts: [], hints: [] }
@@ -172,6 +177,7 @@ function look(looked: Looked): Readonly<Record<StepName, () => Findings>> {
       }
       return query?.copilotSession == null
         ? { facts: [], hints: missingHints(target) }
+        ? { facts: [], hints: missingHints(target?.query ?? '', looked.fragment) }
         : {
             facts: ['copilotSession is the gateway’s own, for config.js and /socket.io/ alone.'],
             hints: [],

@@ -5,7 +5,7 @@ import { parseQuery } from '../access/query.ts'
 import { framedBy } from '../forward/frame-ancestors.ts'
 import { printable } from '../report/words.ts'
 import type { Known } from './explain.ts'
-import { moment, span } from './values.ts'
+import { moment } from './values.ts'
 
 /** What the client, the workspace and the browser get by a decision. */
 export function next(decision: Decision, { gate }: Known, now: number): string[] {
@@ -50,9 +50,7 @@ function opening(decision: Grant, now: number): string[] {
   if (opened === null) return []
   const [cookie = ''] = setCookies
   const name = cookie.slice(0, cookie.indexOf('='))
-  return [
-    `It opens a session until ${moment(opened.end, now)} (${span(opened.end - opened.start)}), in the cookie ${name}.`,
-  ]
+  return [`It opens a session until ${moment(opened.end, now)}, in the cookie ${name}.`]
 }
 
 function carried({ query }: Grant, { forwardAuth }: Gate): string {

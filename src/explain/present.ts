@@ -12,12 +12,15 @@ const indent = ' '.repeat(15)
 
 /** The explanation for people. */
 export function present(explanation: Explanation, paint: Paint): string {
-  const { verdict, reason, status, contactCenter, steps, happened, remedy } = explanation
-  const style = verdict === 'refused' ? 'red' : verdict === 'let in' ? 'green' : 'yellow'
+  const { verdict, reason, status, contactCenter, elsewhere, steps, happened, remedy } = explanation
+  const isGood = verdict === 'let in' && !elsewhere
+  const style = verdict === 'refused' ? 'red' : isGood ? 'green' : 'yellow'
   const why = [verdict, reason, status].filter((part) => part !== null).join(' · ')
   const who = contactCenter === null ? '' : `, contact center ${contactCenter}`
+  const but = elsewhere ? ', but is not of PUBLIC_URL: its session would be of no use' : ''
   return [
-    `${paint(style, `This link would be ${why}`)}${who}\n\n`,
+    wrap(`${paint(style, `This link would be ${why}`)}${but}${who}`, ''),
+    '\n',
     ...steps.map((step) => paragraph(step, paint)),
     ...(reason === null
       ? []

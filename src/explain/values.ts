@@ -103,12 +103,19 @@ export function moment(time: number, now: number): string {
   return `${text} UTC, ${time > now ? `in ${span(time - now)}` : `${span(now - time)} ago`}`
 }
 
-/** One unit, rounded down, as people say it; of ms. */
+/** As people say it, rounded to the smallest unit that is written; of ms. */
 export function span(ms: number): string {
-  const seconds = ms / 1000
-  if (seconds < 60) return `${Math.floor(seconds)} s`
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`
-  if (seconds < 2 * 86_400) return `${Math.floor(seconds / 3600)} h`
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 60) return `${seconds} s`
+  if (seconds < 3600) return two(seconds, 'min', 's')
+  const minutes = Math.round(seconds / 60)
+  if (minutes < 2 * 1440) return two(minutes, 'h', 'min')
   const days = Math.floor(seconds / 86_400)
   return days < 731 ? `${days} days` : `${Math.floor(days / 365.25)} years`
+}
+
+/** Of a count of the smaller unit, of which sixty make the larger. */
+function two(count: number, larger: string, smaller: string): string {
+  const rest = count % 60
+  return `${Math.floor(count / 60)} ${larger}${rest === 0 ? '' : ` ${rest} ${smaller}`}`
 }

@@ -22,12 +22,13 @@ export const advice: Readonly<Record<Reason, Advice>> = {
   },
   'token-missing': {
     happened: 'No token and no session.',
-    remedy: 'The integration sends the link without `auth`, or the browser kept no cookie.',
+    remedy:
+      'Have the contact center sign the link (docs/signing.md), or have the links API do it. Where links are signed, the browser kept no cookie.',
   },
   'token-invalid': {
     happened: 'No shared secret verifies the token, or its header or times are unusable.',
     remedy:
-      'The `hint` tells which. Compare the secrets and their encoding (`hex:`, `base64:`; without one a secret is text).',
+      'Compare the secrets and their encoding (`hex:`, `base64:`; without one a secret is text). In the log, `hint` tells what is wrong.',
   },
   'token-expired': {
     happened: 'Past `exp`.',
@@ -35,7 +36,7 @@ export const advice: Readonly<Record<Reason, Advice>> = {
   },
   'token-not-active': {
     happened: 'Before `nbf`, or `iat` lies ahead.',
-    remedy: 'Compare the clocks; see `CLOCK_TOLERANCE`. Times are in seconds: see `hint`.',
+    remedy: 'Compare the clocks; see `CLOCK_TOLERANCE`. Times count seconds, not milliseconds.',
   },
   'token-too-old': {
     happened: 'Older than `TOKEN_MAX_AGE`, or without `iat`.',
@@ -62,7 +63,7 @@ export const advice: Readonly<Record<Reason, Advice>> = {
   'url-token-unknown': {
     happened: "The URLToken is none of its contact center's.",
     remedy:
-      "Look at `page` for the integration; put its URLToken on the list if it is the contact center's.",
+      "Put the URLToken on the list (`URL_TOKENS`) if it is the contact center's. In the log, `page` tells which integration sent it.",
   },
   'token-replayed': {
     happened: 'The token opens one session only, and has opened it.',
@@ -75,7 +76,7 @@ export const advice: Readonly<Record<Reason, Advice>> = {
   'session-mismatch': {
     happened: "On Copilot's channel: another session than the socket's, or what can't be read.",
     remedy:
-      '`error` tells which: `foreign-event`, `unreadable-event`. A client that speaks engine.io 3, or JSONP, ends here.',
+      'In the log, `error` tells which: `foreign-event`, `unreadable-event`. A client that speaks engine.io 3, or JSONP, ends here.',
   },
   'not-found': {
     happened: "Nothing of the gateway's own has this path.",

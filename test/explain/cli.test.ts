@@ -58,6 +58,13 @@ t.test('it says what the gateway would say', async (t) => {
       /refused · token-expired · 401, .* {2}failed {7}credential\n.*ended \(exp\): 1970-01-01 00:00:01 UTC, \d\d years ago.* {2}not reached {2}binding\n.*\n\nPast exp\.\nTo do: The contact center mints a fresh link\.\n/s,
     ],
     [
+      'of another scheme than PUBLIC_URL',
+      ['-'],
+      good.replace('https', 'http'),
+      1,
+      /^This link would be let in, but is not of PUBLIC_URL: its session would be of no\s+use/,
+    ],
+    [
       'reported',
       ['-'],
       ended,

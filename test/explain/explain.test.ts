@@ -5,6 +5,8 @@ import t, { type Test } from 'tap'
 import { decide } from '../../src/access/access.ts'
 import { type Explanation, explain, type Known } from '../../src/explain/explain.ts'
 import { json, present } from '../../src/explain/present.ts'
+import { span } from '../../src/explain/values.ts'
+import { advice } from '../../src/observe/advice.ts'
 import { requests } from '../fuzz/requests.ts'
 import {
   ask,
@@ -259,7 +261,7 @@ const plain: readonly Row[] = [
     signed({ iat: inAnHour() }),
     'credential',
     'token-not-active',
-    /begins 5\d min from now/,
+    /begins (?:1 h|59 min(?: \d+ s)?) from now/,
   ],
   [
     'another user',
@@ -601,6 +603,30 @@ t.test('values are masked, and signatures never shown', async (t) => {
   }
 })
 
+t.test('what is to be done is said where nobody reads a log', async (t) => {
+  const known = { gate: await createGate(), publicOrigins: null, by: 'settings' } as const
+  t.match(said('/', known).remedy, /sign the link.*docs\/signing\.md.*links API/)
+  for (const { remedy } of Object.values(advice)) {
+    t.notMatch(remedy, /see `hint`|^The `hint`|^Look at `page`|^`error` tells/)
+  }
+})
+
+t.test('spans are rounded to what is written', (t) => {
+  const minute = 60_000
+  for (const [ms, text] of [
+    [59_400, '59 s'],
+    [59_900, '1 min'],
+    [90_000, '1 min 30 s'],
+    [60 * minute - 300, '1 h'],
+    [8 * 60 * minute - 10_000, '8 h'],
+    [7.5 * 60 * minute, '7 h 30 min'],
+    [3 * 24 * 60 * minute, '3 days'],
+  ] as const) {
+    t.equal(span(ms), text)
+  }
+  t.end()
+})
+
 t.test('how a link is written', async (t) => {
   const gate = await createGate()
   const publicOrigins = ['https://gateway.example']
@@ -622,6 +648,16 @@ t.test('how a link is written', async (t) => {
   }
   const fragment = said(`https://gateway.example/#${link()}`, known)
   t.match(trouble(fragment), ['credential', /behind the # stays in the browser/])
+  const encoded = said(`https://gateway.example/?${encodeURIComponent(link().slice(2))}`, known)
+  t.match(trouble(encoded), ['credential', /auth is in the link, but percent-encoded as a whole/])
+  for (const explained of [fragment, encoded]) t.notMatch(trouble(explained)[1], 'the plain link')
+  const elsewhere = said(`http://gateway.example${link()}`, known)
+  t.equal(elsewhere.elsewhere, true)
+  t.match(
+    present(elsewhere, (_, text) => text),
+    /^This link would be let in, but is not of PUBLIC_URL: /,
+  )
+  t.equal(said(good, known).elsewhere, false)
   for (const text of ['', '  ', 'gateway.example/?auth=secret', 'javascript:auth', 'https://']) {
     const explained = explain(text, known, { page: '', show: true, now: 0 })
     t.match(explained, { field: 'link', problem: /^(?:is empty|must begin with)/ }, text)
@@ -638,7 +674,7 @@ t.test('what follows', async (t) => {
       {},
       link(),
       '',
-      /opens a session until [\d-]+ [\d:]+ UTC, in (?:59 min|1 h) \(.*\), in the cookie __Host-copilot-\S{16}\..*goes upstream with auth as it came/s,
+      /opens a session until [\d-]+ [\d:]+ UTC, in (?:1 h|59 min(?: \d+ s)?), in the cookie __Host-copilot-\S{16}\..*goes upstream with auth as it came/s,
     ],
     ['no auth', { forwardAuth: false }, link(), '', /goes upstream without auth/],
     [
