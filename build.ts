@@ -4,7 +4,14 @@ import { cpSync, existsSync, globSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 // An install for production has no compiler; what it starts are the sources, or a dist/ that came along.
-if (!existsSync(new URL('node_modules/typescript', import.meta.url))) process.exit(0)
+if (!existsSync(new URL('node_modules/typescript', import.meta.url))) {
+  if (!existsSync(new URL('dist', import.meta.url))) {
+    console.error(
+      'Nothing is built without the development dependencies: npm start and node src/cli.ts work, npx copilot-gateway does not.',
+    )
+  }
+  process.exit(0)
+}
 
 process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 rmSync('dist', { recursive: true, force: true })

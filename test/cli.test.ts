@@ -1,7 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { copyFileSync, mkdirSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -53,6 +55,20 @@ async function run(args: readonly string[], env: Env = {}, cwd = empty, preload 
   ])
   return { stdout, stderr, code }
 }
+
+t.test('a build without the compiler says which commands that leaves', async (t) => {
+  const folder = t.testdir({})
+  const build = join(folder, 'build.ts')
+  copyFileSync(fileURLToPath(new URL('../build.ts', import.meta.url)), build)
+  const said = (): string => {
+    const { status, stderr } = spawnSync(process.execPath, [build], { encoding: 'utf8' })
+    t.equal(status, 0)
+    return stderr
+  }
+  t.match(said(), /^Nothing is built.*node src\/cli\.ts work, npx copilot-gateway does not\.$/m)
+  mkdirSync(join(folder, 'dist'))
+  t.notMatch(said(), 'Nothing is built', 'a dist/ that came along')
+})
 
 t.test('what is wrong with the settings goes to stderr, all of it', async (t) => {
   const problems = [
