@@ -78,10 +78,12 @@ function wrongVersion(version: string): string[] {
   if (wanted === null) return [`${version} is no version: it has to be three numbers, as 0.2.0 is.`]
   const { version: current }: Versioned = JSON.parse(readFileSync('package.json', 'utf8'))
   const problems: string[] = []
-  if (!isNewer(wanted, numbers(current) ?? [])) {
+  const tagged = git('tag', '--list', `v${version}`) !== ''
+  // The first release has the version that package.json began with.
+  if (!isNewer(wanted, numbers(current) ?? []) && (version !== current || tagged)) {
     problems.push(`${version} is not newer than ${current}, which package.json has.`)
   }
-  if (git('tag', '--list', `v${version}`) !== '') problems.push(`The tag v${version} exists.`)
+  if (tagged) problems.push(`The tag v${version} exists.`)
   return problems
 }
 

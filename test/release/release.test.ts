@@ -119,6 +119,8 @@ t.test('what is wrong is said, all of it, and nothing is changed', async (t) => 
   for (const wrong of ['v1.0.0', '1.0', '01.0.0', '1.0.0-rc.1']) {
     t.match(release(wrong), { status: 1, said: `${wrong} is no version` })
   }
+  t.match(release(current, '--dry-run', '--skip-tests'), { status: 0, said: `v${current} would` })
+  git('tag', `v${current}`)
   t.match(release(current), { status: 1, said: `${current} is not newer than ${current}` })
   t.match(release('0.0.99'), { status: 1, said: 'is not newer' })
 
