@@ -45,7 +45,7 @@ const notRun: Readonly<Record<string, string>> = {
     'a program; run by test/link/links-signed-in-any-language-are-let-in.test.ts',
   'docs/upgrades.md: git fetch --tags': 'needs a remote and a release',
   'docs/upgrades.md: systemctl restart copilot-gateway': 'needs systemd',
-  'docs/upgrades.md: kubectl set image deployment/copilot-gateway gateway=registry.example/copilot-gateway:0.2.0':
+  'docs/upgrades.md: kubectl -n copilot-gateway set image deployment/copilot-gateway gateway=registry.example/copilot-gateway:0.2.0':
     'needs a cluster',
 }
 
