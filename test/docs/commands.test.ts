@@ -38,6 +38,8 @@ const notRun: Readonly<Record<string, string>> = {
     'calls the demo; run by test/demo/voice.test.ts',
   'docs/deployment.md: docker build -t copilot-gateway .':
     'needs Docker; test/deploy/image.test.ts builds and runs the image with podman',
+  'docs/deployment.md: docker build --build-arg VERSION=0.2.0 --build-arg REVISION="$(git rev-parse HEAD)" --build-arg BASE=node:24-bookworm-slim@sha256:… -t copilot-gateway .':
+    'needs Docker and a digest',
   'docs/deployment.md: docker compose --file deploy/compose.yaml up': 'needs Docker',
   'docs/load-testing.md: npx copilot-gateway load http://localhost:8080 --agents 200 --rate 5/s --duration 2m --p99 50ms --errors 0.1% --html load.html':
     'takes two minutes; the run before it takes seconds',
