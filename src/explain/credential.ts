@@ -56,14 +56,13 @@ export function tokenFindings(judged: Judged, open: boolean): Findings {
 }
 
 /** No token came: what may have been meant as one. */
-export function missingHints(target: Target | null): string[] {
+export function missingHints(target: Target | null, fragment: string): string[] {
   if (target !== null && isShortLink(target.path)) {
     return [
       'This is a short link of the links API: opened there, at LINKS_URL, it leads to a link with auth.',
     ]
   }
-  const found = (target?.query ?? '')
-export function missingHints(query: string, fragment: string): string[] {
+  const query = target?.query ?? ''
   if (/(?:^|%3F|%26|[&?])auth%(?:25)*3D/i.test(query)) {
     return [
       'auth is in the link, but percent-encoded as a whole: encode each value alone, and leave = and & between them.',

@@ -176,8 +176,7 @@ function look(looked: Looked): Readonly<Record<StepName, () => Findings>> {
         return tokenFindings({ token, urlToken, keyring, verified, now: asked.now }, asked.show)
       }
       return query?.copilotSession == null
-        ? { facts: [], hints: missingHints(target) }
-        ? { facts: [], hints: missingHints(target?.query ?? '', looked.fragment) }
+        ? { facts: [], hints: missingHints(target, looked.fragment) }
         : {
             facts: ['copilotSession is the gateway’s own, for config.js and /socket.io/ alone.'],
             hints: [],
