@@ -57,8 +57,15 @@ export const usage = `Usage: copilot-gateway [command]
   --version    Print the version.
 `
 
-/** Ends a command that was called wrongly: exit code 2. */
+/** Ends a command that was called wrongly, with what that one takes: exit code 2. */
 export function wrongUsage(problem: string): 2 {
-  process.stderr.write(`${problem}\n\n${usage}`)
+  process.stderr.write(`${problem}\n\n${usageOf(process.argv[2] ?? '')}`)
   return 2
+}
+
+/** The part of one command; all of it for what is none. */
+function usageOf(command: string): string {
+  const [, ...parts] = usage.split(/^ {2}(?=\S)/m)
+  const part = parts.find((text) => text.startsWith(`${command} `))
+  return part === undefined ? usage : `Usage: copilot-gateway ${command}\n\n  ${part}`
 }
