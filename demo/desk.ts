@@ -143,14 +143,12 @@ export function createDesk(options: {
       call.refuse(status, reason)
     }
     if (call.callee !== agent.userId) return refuse(404, 'Nobody of that name is here')
+    const found = ofAgent(await handovers.ofCall(call.fields))
+    if ('problem' in found) return refuse(found.status, found.problem)
+    if (call.state() === 'over') return
+    // What can never be opened is said first.
     if (current !== null) return refuse(486, 'Busy Here')
     current = call
-    const found = ofAgent(await handovers.ofCall(call.fields))
-    if ('problem' in found || call.state() === 'over') {
-      current = null
-      if ('problem' in found) refuse(found.status, found.problem)
-      return
-    }
     const { sessionId, link } = found
     handedOver.add(sessionId)
     call.ring()

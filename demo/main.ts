@@ -43,6 +43,8 @@ export interface Demo {
   readonly sip: Peer
   /** The command that calls the agent with sipp. */
   readonly sipp: string
+  /** The links API's client and its secret, as curl -u takes them. */
+  readonly linksClient: string
   /** A signed link to one session, eight hours long. */
   link(sessionId: string): URL
   close(): Promise<void>
@@ -195,6 +197,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
       secret,
       urlToken,
       links: new URL(links.address),
+      linksClient: `desktop:${clientSecret}`,
       sip,
       sipp,
       link: (sessionId) => signLink(shared, sessionId),
@@ -226,7 +229,7 @@ function introduction(demo: Demo): string {
 
   The gateway          ${gateway.origin}
   in front of          ${workspace.page.origin} (page) and ${workspace.api.origin} (backend)
-  Its links API        ${links.origin}
+  Its links API        ${links.origin} (curl -u ${demo.linksClient})
 
 Open in a browser:
 
@@ -240,7 +243,7 @@ Open in a browser:
   A signed link itself, valid for eight hours:
     ${demo.link(conversations[0].sessionId)}
 
-To call the agent from outside, with sipp (Debian: sip-tester); the desktop rings:
+To call the agent from outside, with sipp (Debian: sip-tester); the desktop, open before, rings:
 
   ${sipp}
 

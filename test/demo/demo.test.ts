@@ -167,6 +167,15 @@ t.test('npm run demo says where everything is, and ends with the signal', async 
       )
       t.equal((await get(new URL(linked.trim()))).status, 200, 'what it prints signs links')
       t.equal(command?.[1], `load ${gateway}`)
+      const [, links = '', client = ''] =
+        /links API +(http:\S+) \(curl -u (\S+)\)/.exec(introduction) ?? []
+      const authorization = `Basic ${Buffer.from(client).toString('base64')}`
+      const unasked = await fetch(new URL('/links', links), {
+        method: 'POST',
+        headers: { authorization, 'content-type': 'application/json' },
+        body: '{}',
+      })
+      t.equal(unasked.status, 400, 'the client that it prints is known')
     }
     demo.kill(signal)
     t.strictSame(await exit, [0, null], signal)
