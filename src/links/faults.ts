@@ -57,15 +57,29 @@ function faultsOf(errors: readonly FastifySchemaValidationError[], alternative: 
       case 'required':
         return [{ field: inner(params['missingProperty']), problem: 'is missing' }]
       case 'additionalProperties':
-        return [{ field: inner(params['additionalProperty']), problem: 'is not known here' }]
+        return [extra(inner(params['additionalProperty']), alternative)]
       case 'minLength':
         return [{ field: path, problem: 'is empty' }]
       case 'maxLength':
         return [{ field: path, problem: `has more than ${params['limit']} characters` }]
       case 'pattern':
         return [{ field: path, problem: 'must be a number and ms, s, m, h or d, such as 8h' }]
+      case 'type':
+        return [{ field: path, problem: `must be ${[params['type']].flat().join(' or ')}` }]
+      case 'minimum':
+        return [{ field: path, problem: `must be ${params['limit']} or more` }]
+      case 'maximum':
+        return [{ field: path, problem: `must be ${params['limit']} or less` }]
       default:
         return [{ field: path, problem: message ?? 'is wrong' }]
     }
   })
+}
+
+/** A field that no link is asked for by, or not together with the one that counts. */
+function extra(field: string, alternative: number): Fault {
+  const counts = ['', 'url', 'uui'][alternative] ?? ''
+  const isAnother = ['userId', 'sessionId', 'urlToken', 'uui'].includes(field)
+  const problem = counts !== '' && isAnother ? `has no place beside ${counts}` : 'is not known here'
+  return { field, problem }
 }
