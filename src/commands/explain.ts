@@ -33,7 +33,7 @@ export async function explain(args: readonly string[]): Promise<0 | 1 | 2> {
     return wrongUsage(`${field === 'page' ? '--page' : 'The link'} ${problem}`)
   }
   process.stdout.write(values.json ? json(explanation) : present(explanation, paint))
-  return explanation.verdict === 'refused' || explanation.elsewhere ? 1 : 0
+  return explanation.verdict === 'refused' ? 1 : 0
 }
 
 const options = {
