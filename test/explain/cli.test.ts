@@ -61,7 +61,7 @@ t.test('it says what the gateway would say', async (t) => {
       'of another scheme than PUBLIC_URL',
       ['-'],
       good.replace('https', 'http'),
-      1,
+      0,
       /^This link would be let in, but is not of PUBLIC_URL: its session would be of no\s+use/,
     ],
     [
