@@ -168,7 +168,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
     await page.getByText('7 more refusals in the log only').waitFor()
     const newest = rows.first()
     await newest.getByText('would be refused').waitFor()
-    t.match(await newest.textContent(), /What to do: The hint tells which\..*Hint: Signed with/)
+    t.match(await newest.textContent(), /What to do: Compare the secrets .*Hint: Signed with/)
     await newest.getByRole('button', { name: 'Copy request id after-the-flood' }).click()
     await newest.getByText('Copied').waitFor()
     t.equal(await page.evaluate(() => navigator.clipboard.readText()), 'after-the-flood')
