@@ -48,8 +48,8 @@ Would be refused
      2 requests (100 % of those not proven), 2 addresses
      2026-11-20 08:00 to 2026-11-20 08:01 UTC, such as request request-2
      No shared secret verifies the token, or its header or times are unusable.
-     To do: The hint tells which. Compare the secrets and their encoding (hex:,
-     base64:; without one a secret is text).
+     To do: Compare the secrets and their encoding (hex:, base64:; without one a
+     secret is text). In the log, hint tells what is wrong.
 
   2. cc, https://desk.example
      claim-mismatch
