@@ -166,7 +166,8 @@ function decideByCredentials(parts: Parts): Decision {
       const subject = subjectOf(key, claims)
       if (!bound(claims, query)) return deny('claim-mismatch', path, subject, null, key)
       const opened = openSession(key, query, verified.expires, gate.sessions, now)
-      const session = lasting(parts, opened, sessions)
+      const opens = opensSession(request, query)
+      const session = opens ? lasting(parts, opened, sessions) : opened
       if (parameter !== null && !sessions.some((known) => isSame(known, session))) {
         return deny('claim-mismatch', path, subject, null, key)
       }
@@ -174,7 +175,6 @@ function decideByCredentials(parts: Parts): Decision {
       if (!hasUrlToken(session, gate.keyring)) {
         return deny('url-token-unknown', path, subject, null, key)
       }
-      const opens = opensSession(request, query)
       const uses = opens || request.upgrade || path === renewPath
       const isTicket = key.contactCenter.oneTimeTokens && uses
       const fresh = gate.keyring.resign?.(key, query, now) ?? null
@@ -204,7 +204,7 @@ function decideByCredentials(parts: Parts): Decision {
   }
 }
 
-/** Opened by an older link, a session that was renewed lasts as long as its cookie proves. */
+/** Opened anew by an older link, a session that was renewed lasts as long as its cookie proves. */
 function lasting({ gate, now }: Parts, opened: Session, proven: readonly Session[]): Session {
   const ends = proven
     // Another secret may be retired before the link's own.
