@@ -104,7 +104,7 @@ t.test('sipp calls', { skip: sippMissing }, async (t) => {
         '404 There is no such conversation',
       ],
       [
-        `User-to-User: ${changed((ids) => ids.set('URLToken', 'another'))}`,
+        `User-to-User: ${changed((ids) => ids.set('URLToken', 'e07ad3b1'))}`,
         '403 urlToken is none of this contact center’s',
       ],
       [

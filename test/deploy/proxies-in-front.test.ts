@@ -168,7 +168,7 @@ for (const { name, executable, configure, log } of proxies) {
       const { cookies } = await ask(freshLink(`${i}`.padEnd(60, 's')))
       jar = [jar, ...cookies].filter(Boolean).join('; ')
     }
-    const large = await ask(freshLink('another'), { Cookie: jar })
+    const large = await ask(freshLink('chat-second'), { Cookie: jar })
     t.equal(large.status, 200, `a link with ${jar.length} bytes of cookies`)
     const stream = await ask(freshLink('streamed', '/stream'))
     t.match(stream, { status: 200, text: 'data: 1' }, 'an event that comes before the end')
