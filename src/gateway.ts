@@ -12,7 +12,14 @@ import underPressure from '@fastify/under-pressure'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { type AccessRequest, claimedBy, decide, type Gate, hasUrlToken } from './access/access.ts'
-import type { Decision, Grant, Reason, Subject, Ticket } from './access/decision.ts'
+import {
+  type Decision,
+  type Grant,
+  nobody,
+  type Reason,
+  type Subject,
+  type Ticket,
+} from './access/decision.ts'
 import { isOwn } from './access/paths.ts'
 import { parseQuery } from './access/query.ts'
 import { hash, type Session } from './access/session.ts'
@@ -329,7 +336,6 @@ export async function createGateway(
     const reason = wait > 0 ? 'rate-limited' : unread
     const requestId = randomUUID()
     const secure = config.publicOrigins?.[0]?.startsWith('https:') ?? listener.tls !== null
-    const nobody = { contactCenter: null, userId: null, sessionId: null }
     const own = config.publicOrigins?.[0] ?? ''
     const framing = { frameAncestors: frameAncestors(nobody, said.referer, own), requestId, secure }
     const { status, headers, body } = refusal(reason, framing, said.accept, wait)

@@ -4,6 +4,7 @@ import {
   type Denial,
   type Grant,
   isReportable,
+  nobody,
   type Reason,
   type Subject,
 } from './decision.ts'
@@ -365,8 +366,6 @@ function grant(
     setCookies: [],
   }
 }
-
-const nobody: Subject = { contactCenter: null, userId: null, sessionId: null }
 
 function deny(
   reason: Reason,

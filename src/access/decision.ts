@@ -44,6 +44,8 @@ export interface Subject {
   readonly sessionId: string | null
 }
 
+export const nobody: Subject = { contactCenter: null, userId: null, sessionId: null }
+
 export interface Denial {
   readonly allow: false
   readonly reason: Reason

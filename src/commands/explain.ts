@@ -6,7 +6,7 @@ import type { Paint } from '../report/words.ts'
 import { readSettings, wrongSettings } from './environment.ts'
 import { wrongUsage } from './usage.ts'
 
-/** Says what the gateway would say of a link, by the settings alone. Exit code 1 where it is not let in, or not there. */
+/** Says what the gateway would say of a link, by the settings alone. Exit code 1 where it is not let in. */
 export async function explain(args: readonly string[]): Promise<0 | 1 | 2> {
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true })
   const [given, ...others] = positionals
