@@ -26,9 +26,17 @@ const exit = once(run, 'exit')
 run.stderr.pipe(process.stderr)
 const kept = keepStderr(run.stderr, folder)
 let summary = ''
+// Said again at the end: of a long output often only that is kept.
+const failures: string[] = []
+let detail: string | null = null
 for await (const line of createInterface({ input: run.stdout })) {
   console.log(line)
   if (line.startsWith('# { total: ')) summary = line
+  const failed = /^( *)not ok/.exec(line)
+  if (failed !== null || detail !== null) failures.push(line)
+  // A test that holds a failure fails with it, and says no more than where it stands.
+  if (failed !== null) detail = /^ .* # time=/.test(line) ? null : `${failed[1]}  ...`
+  else if (line === detail) detail = null
 }
 const [code] = await exit
 await kept
@@ -38,6 +46,7 @@ rmSync(folder, { recursive: true })
 console.log(`# ${texts} secrets and ids were looked for in`)
 for (const { place, lines, bytes } of read)
   console.log(`#   ${place}: ${lines} lines, ${bytes} bytes`)
+for (const line of failures) console.log(`# ${line}`)
 for (const fault of faults) console.log(`# ${fault}`)
 console.log(`${faults.length > 0 ? 'not ok' : 'ok'} - what the run wrote gives no secret away`)
 
