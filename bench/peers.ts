@@ -25,6 +25,10 @@ export interface Place {
   readonly folder: string
 }
 
+/** What `npm start` gives Node.js, and all peers that run on it get. */
+const nodeOptions: readonly string[] =
+  JSON.parse(readFileSync(source('../package.json'), 'utf8')).scripts.start.match(/--\S+/g) ?? []
+
 const claims = 'signature, algorithm, `exp`, both ids against the query'
 
 export const peers = {
@@ -128,7 +132,7 @@ export function gatewayWith(
   const command = ['start', ...(config === null ? [] : ['--config', config])]
   return ({ port, upstream }) => ({
     file: process.execPath,
-    args: ['--max-semi-space-size=32', ...options, source('../src/cli.ts'), ...command],
+    args: [...nodeOptions, ...options, source('../src/cli.ts'), ...command],
     env: {
       COPILOT_URL: `http://${upstream}`,
       COPILOT_API_TOKEN: 'd4c81f0e9b7a6352',
@@ -167,7 +171,7 @@ function environment({ port, upstream }: Place): Record<string, string> {
 function program(file: string): Peer['command'] {
   return (place) => ({
     file: process.execPath,
-    args: ['--max-semi-space-size=32', source(`peers/${file}`)],
+    args: [...nodeOptions, source(`peers/${file}`)],
     env: { ...environment(place), NODE_ENV: 'production' },
   })
 }

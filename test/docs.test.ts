@@ -146,6 +146,15 @@ t.test('every event of the log is documented, and every command', async (t) => {
   t.same(listed.sort(), commands.sort())
 })
 
+t.test('however the gateway is started, Node.js gets the same options', async (t) => {
+  const options: string[] = JSON.parse(read('package.json')).scripts.start.match(/--\S+/g) ?? []
+  t.ok(options.length > 0)
+  t.match(read('docs/commands.md'), `\`node ${options.join(' ')} src/cli.ts start\``)
+  t.match(read('deploy/copilot-gateway.service'), `/node ${options.join(' ')} /`)
+  const [, entry = ''] = /^ENTRYPOINT (.*)$/m.exec(read('Dockerfile')) ?? []
+  t.strictSame(JSON.parse(entry), ['node', ...options, 'dist/src/cli.js'])
+})
+
 t.test('the map of the tree is the tree’s', async (t) => {
   const map = read('docs/architecture.md').split('<!-- map -->')[1] ?? ''
   const entries = [...map.matchAll(/^ {2}(\S+)/gm)].map(([, name]) => name?.replace(/\/$/, ''))
