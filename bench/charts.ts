@@ -1,8 +1,19 @@
 // The charts of a run, by the name of their file.
+
+import { bothCpu, cpu, p99 } from './aims.ts'
 import { chart } from './chart.ts'
 import type { Results } from './measure.ts'
 import { type PeerId, peerIds, peers } from './peers.ts'
-import { scenarioIds, scenarios } from './scenarios.ts'
+import { type ScenarioId, scenarioIds, scenarios, type Turn } from './scenarios.ts'
+
+/** Where that is not what the server takes by itself. */
+const shownOf: Readonly<
+  Partial<Record<ScenarioId, { what: string; read: (turn: Turn) => number }>>
+> = {
+  // What a cache saves, it saves the workspace, too.
+  page: { what: 'µs of processor time per page, with the workspace’s', read: bothCpu },
+  paced: { what: '99 of 100 requests take at most so many ms', read: (turn) => p99(turn) / 1000 },
+}
 
 export function charts(
   results: Results,
@@ -13,12 +24,9 @@ export function charts(
     const turns = results.get(id)
     if (turns === undefined) continue
     const { title, unit } = scenarios[id]
-    // What a cache saves, it saves the workspace, too.
-    const both = id === 'page'
-    const figures = (peer: PeerId): number[] =>
-      (turns.get(peer) ?? []).map(({ cpu, upstreamCpu }) => cpu + (both ? upstreamCpu : 0))
-    const note = `µs of processor time per ${unit}${both ? ', with the workspace’s' : ''}; less is better`
-    drawn.set(`${id}.svg`, chart(title, note, bars(figures)))
+    const { what, read } = shownOf[id] ?? { what: `µs of processor time per ${unit}`, read: cpu }
+    const figures = (peer: PeerId): number[] => (turns.get(peer) ?? []).map(read)
+    drawn.set(`${id}.svg`, chart(title, `${what}; less is better`, bars(figures)))
   }
   if (idle.size > 0) {
     const figures = (peer: PeerId): readonly number[] => idle.get(peer) ?? []

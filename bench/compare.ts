@@ -15,6 +15,7 @@ const sittings: readonly (readonly ScenarioId[])[] = [
   ['documents', 'refusals', 'rewritten'],
   ['assets', 'hashed'],
   ['page'],
+  ['paced'],
   ['uploads'],
   ['events'],
   ['messages', 'channel'],

@@ -11,6 +11,7 @@ import {
   pageLoads,
   subResources,
   uploads,
+  visits,
 } from './requests.ts'
 import { assets, rewrittenPage } from './site.ts'
 import { closeAll, converse, hearEvents, openSockets, openStreams } from './sockets.ts'
@@ -97,6 +98,12 @@ export const scenarios = {
     }),
     unit: 'page',
   },
+  paced: {
+    ...overHttp('Documents and sub-resources at one pace, about 2,000 a second', visits, {
+      pause: 60,
+    }),
+    seconds: 3,
+  },
   uploads: {
     ...overHttp('Uploads of 1 MB', (chats) => uploads(chats.slice(0, 8), uploadSize), {
       connections: 8,
@@ -142,11 +149,13 @@ function overHttp(
   options: {
     readonly refused?: boolean
     readonly connections?: number
+    /** The longest that a connection waits with its next request, in ms. */
+    readonly pause?: number
     /** How many make one of what is counted. */
     readonly requests?: number
   } = {},
 ): Scenario {
-  const { refused = false, connections = 64, requests: perUnit = 1 } = options
+  const { refused = false, connections = 64, pause = 0, requests: perUnit = 1 } = options
   return {
     title,
     unit: 'request',
@@ -157,7 +166,7 @@ function overHttp(
     async turn({ port, seconds, chats, keep, measure }) {
       const file = keep(title, () => requests(chats))
       return await measure(async () => {
-        const answered = await wrk({ file, connections, seconds, port })
+        const answered = await wrk({ file, connections, seconds, port, pause })
         const expected = refused ? answered.requests : 0
         if (answered.refused !== expected || answered.failed > 0 || answered.requests === 0) {
           throw new Error(`${title}: unexpected answers: ${JSON.stringify(answered)}`)

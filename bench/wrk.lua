@@ -1,11 +1,18 @@
--- Sends the requests of a file, which NUL parts, in turn, and says what came of them in one line of JSON.
+-- Sends the requests of a file, which NUL parts, in turn, and says what came of them in one line of JSON. The second
+-- argument is the longest that a connection waits before each, in ms.
 local requests = {}
 local at = 0
+math.randomseed(1)
 
 function init(args)
   local file = assert(io.open(args[1], 'rb'))
   for one in file:read('*a'):gmatch('([^%z]+)%z') do requests[#requests + 1] = one end
   file:close()
+  local most = tonumber(args[2])
+  if most > 0 then
+    -- ms until a connection's next request
+    function delay() return math.random(0, most) end
+  end
 end
 
 function request()

@@ -1,4 +1,4 @@
-// Load over HTTP/1.1: so many connections, each with its next request as soon as it has an answer.
+// Load over HTTP/1.1: so many connections, each with its next request as soon as it has an answer, or a while later.
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -10,6 +10,8 @@ export interface Load {
   /** Whole ones. */
   readonly seconds: number
   readonly port: number
+  /** The longest that a connection waits with its next request, in ms. */
+  readonly pause?: number
 }
 
 export interface Answered {
@@ -27,12 +29,19 @@ export interface Answered {
 
 const script = fileURLToPath(new URL('wrk.lua', import.meta.url))
 
-export async function wrk({ file, connections, seconds, port }: Load): Promise<Answered> {
+export async function wrk({
+  file,
+  connections,
+  seconds,
+  port,
+  pause = 0,
+}: Load): Promise<Answered> {
   const options = [`-t1`, `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script]
   const { stdout } = await promisify(execFile)('wrk', [
     ...options,
     `http://127.0.0.1:${port}`,
     file,
+    String(pause),
   ])
   return JSON.parse(stdout.slice(stdout.lastIndexOf('\n{')))
 }
