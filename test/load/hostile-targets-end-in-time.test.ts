@@ -1,0 +1,66 @@
+// A target that answers without end, or with what takes for ever to read, is told as a failure: the run
+// ends in time, and holds no more than it needs.
+import type { ServerResponse } from 'node:http'
+import { setTimeout as wait } from 'node:timers/promises'
+import t from 'tap'
+import { startUpstream } from '../stage.ts'
+import { play } from './run.ts'
+
+const html = { 'Content-Type': 'text/html' }
+
+async function run(
+  t: Parameters<typeof startUpstream>[0],
+  answer: (response: ServerResponse) => void,
+): Promise<'ended' | 'goes on'> {
+  const { origin } = await startUpstream(t, (_, response) => {
+    response.on('error', () => {})
+    answer(response)
+  })
+  const interrupt = new AbortController()
+  const target = {
+    url: new URL(origin),
+    addresses: [{ address: '127.0.0.1', family: 4 }],
+    deadline: 1000,
+  }
+  const playing = play(origin, { chats: 1 }, { target, signal: interrupt.signal })
+  const how = await Promise.race([
+    playing.then(() => 'ended' as const),
+    wait(5000, 'goes on' as const),
+  ])
+  interrupt.abort()
+  await playing
+  return how
+}
+
+t.test('a body that drips for ever', async (t) => {
+  const how = await run(t, (response) => {
+    response.writeHead(200, html)
+    const timer = setInterval(() => response.write('x'), 100)
+    response.on('close', () => clearInterval(timer))
+  })
+  t.equal(how, 'ended')
+})
+
+t.test('a body that pours for ever', async (t) => {
+  let poured = 0
+  const piece = Buffer.alloc(2 ** 20, 'x')
+  await run(t, (response) => {
+    response.writeHead(200, html)
+    const pour = (): void => {
+      if (response.destroyed || poured >= 300) return
+      poured += 1
+      if (response.write(piece)) setImmediate(pour)
+      else response.once('drain', pour)
+    }
+    pour()
+  })
+  t.ok(poured < 100, `${poured} MiB were taken in`)
+})
+
+t.test('a page of tags that never end', async (t) => {
+  const page = '<script '.repeat(40_000)
+  const start = Date.now()
+  await run(t, (response) => response.writeHead(200, html).end(page))
+  const took = Date.now() - start
+  t.ok(took < 2000, `${took} ms`)
+})

@@ -1,0 +1,46 @@
+// What wants the connection for itself may come behind a request that has no answer yet: nobody else
+// is to notice.
+import { connect } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import t from 'tap'
+import { ask, link, startGateway, startUpstream } from '../stage.ts'
+
+const refused = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+const slow = `GET ${link({}, '/slow')} HTTP/1.1\r\nHost: a\r\n\r\n`
+const webSocket = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+const tunnel = 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n'
+const cleartext =
+  'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n'
+
+const rows: readonly (readonly [string, readonly string[]])[] = [
+  ['a WebSocket behind a refusal, in one piece', [refused + webSocket]],
+  ['a tunnel behind a refusal, in one piece', [refused + tunnel]],
+  ['HTTP/2 behind a refusal, in one piece', [refused + cleartext]],
+  ['a WebSocket while the workspace is asked', [slow, webSocket]],
+]
+
+for (const [name, pieces] of rows) {
+  t.test(name, async (t) => {
+    const upstream = await startUpstream(t, (request, response) => {
+      if (request.url?.startsWith('/slow')) setTimeout(() => response.end('ok'), 300)
+      else response.end('ok')
+    })
+    const gateway = await startGateway(t, upstream.origin)
+    const socket = connect(gateway.port, '127.0.0.1')
+    let text = ''
+    socket.on('error', () => {})
+    socket.on('data', (chunk: Buffer) => {
+      text += chunk.toString('latin1')
+    })
+    for (const piece of pieces) {
+      socket.write(piece)
+      await wait(50)
+    }
+    await wait(500)
+    socket.destroy()
+    t.match(text, /^HTTP\/1\.1 (?:200|401) /, 'the first has its answer')
+    t.equal((await ask(gateway.origin, link())).status, 200, 'and others go on')
+    const lines = await Promise.race([gateway.audited(3), wait(1000, [])])
+    t.equal(lines.length, 3, 'a line each')
+  })
+}
