@@ -19,9 +19,8 @@ export function leadConnections(
   const busy = new WeakMap<Socket, Busy>()
   const secure = new Set<TLSSocket>()
   const http2 = new Set<Http2Session>()
-  /** Those that are WebSockets, and those that end with the answers they are at. */
+  /** Those that are WebSockets. */
   const upgraded = new WeakSet<Socket>()
-  const leaving = new WeakSet<Socket>()
   let most = maxConnections
   const limit = (connections: number): void => {
     most = connections
@@ -32,6 +31,12 @@ export function leadConnections(
   const end = (socket: Socket, reason: Reason, said: IncomingHttpHeaders): void => {
     socket.end(current().refuseUnread(reason, addressOf(socket), said))
     socket.destroySoon()
+  }
+  /** Once the answers that are under way are out: nothing more is asked on that connection. */
+  const afterAnswers = (socket: Socket, next: () => void): void => {
+    const at = busy.get(socket)
+    if (at === undefined || at.answers.length === 0) next()
+    else at.next ??= next
   }
   // A reset while nobody listens would end the process.
   const guard = (socket: Socket): unknown => socket.on('error', () => {})
@@ -51,17 +56,17 @@ export function leadConnections(
   })
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
     const { socket, httpVersion } = request
-    // Said behind a request that was under way when its connection was no longer welcome.
-    if (leaving.has(socket)) return
+    const known = busy.get(socket)
+    // Said behind what ends its connection.
+    if (known !== undefined && known.next !== null) return
     const overHttp1 = !('stream' in request)
     // llhttp takes 0.9 and 2.0 for versions of HTTP/1.
     if (overHttp1 && httpVersion !== '1.1' && httpVersion !== '1.0') {
-      end(socket, 'request-malformed', request.headers)
+      afterAnswers(socket, () => end(socket, 'request-malformed', request.headers))
       return
     }
     if (overHttp1) {
-      const known = busy.get(socket)
-      const at = known ?? { answers: [], latest: request }
+      const at = known ?? { answers: [], latest: request, next: null }
       if (known === undefined) {
         busy.set(socket, at)
         socket.once('close', () => setImmediate(closeWaiting, at.answers))
@@ -72,7 +77,7 @@ export function leadConnections(
       response.on('close', () => {
         const place = answers.indexOf(response)
         if (place >= 0) answers.splice(place, 1)
-        if (answers.length === 0 && leaving.has(socket)) socket.destroySoon()
+        if (answers.length === 0 && !socket.destroyed) at.next?.()
       })
     }
     if (isAdmitted(request)) {
@@ -93,30 +98,41 @@ export function leadConnections(
   // 100 is sent when the upstream's side is reached: a refused body need not come at all.
   server.on('checkContinue', handle)
   server.on('checkExpectation', handle)
-  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (leaving.has(socket)) return
-    upgraded.add(socket)
-    current().upgrade(request, socket, head, isAdmitted(request))
-  })
+  const upgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
+    const at = busy.get(socket)
+    if (at !== undefined && at.next !== null) return
+    // Node.js has let go of the socket, and no longer tells its answers that there is room again.
+    const tell = (): unknown => at?.answers[0]?.emit('drain')
+    socket.on('drain', tell)
+    afterAnswers(socket, () => {
+      socket.off('drain', tell)
+      upgraded.add(socket)
+      current().upgrade(request, socket, head, isAdmitted(request))
+    })
+  }
+  server.on('upgrade', upgrade)
   server.on('connect', (request: IncomingMessage, peer: ServerResponse | Socket, head?: Buffer) => {
     if ('writeHead' in peer) current().refuseUnrouted(request, peer)
-    else current().upgrade(request, peer, head ?? Buffer.alloc(0), isAdmitted(request))
+    else upgrade(request, peer, head ?? Buffer.alloc(0))
   })
   server.on('clientError', (error: Unread, socket: Socket) => {
     // Browsers open connections ahead; one that never said a word asked for nothing.
     const silent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
     const reset = error.code === 'ECONNRESET' || !socket.writable
     const at = busy.get(socket)
-    const [answer, ...others] = at?.answers ?? []
-    // What is no HTTP here is the rest of a request that has its answer.
-    const answered = answer === undefined && at?.latest.complete === false
-    if (silent || reset || answered || others.length > 0) socket.destroy()
-    else if (answer === undefined) {
-      end(socket, unread[error.code ?? ''] ?? 'request-malformed', said(error.rawPacket))
-    }
-    // Whoever ends in the middle of a body has left.
-    else if (error.code === 'HPE_INVALID_EOF_STATE' || !current().refuseRest(answer)) {
+    if (silent || reset) {
       socket.destroy()
+    } else if (at === undefined || at.latest.complete) {
+      const reason = unread[error.code ?? ''] ?? 'request-malformed'
+      afterAnswers(socket, () => end(socket, reason, said(error.rawPacket)))
+    } else {
+      // What is no HTTP here is the rest of a request.
+      const answer = at.answers.at(-1)
+      // Whoever ends in the middle of a body has left.
+      const left = answer === undefined || error.code === 'HPE_INVALID_EOF_STATE'
+      if (!left && current().refuseRest(answer)) return
+      if (!left && answer.writableEnded) afterAnswers(socket, () => socket.destroySoon())
+      else socket.destroy()
     }
   })
   return {
@@ -129,10 +145,8 @@ export function leadConnections(
       for (const session of http2) session.close()
       for (const socket of secure) {
         if (socket.alpnProtocol === 'h2' || upgraded.has(socket)) continue
-        const answers = busy.get(socket)?.answers
-        if (answers === undefined || answers.length === 0) socket.destroy()
-        else leaving.add(socket)
-        for (const answer of answers ?? []) answer.shouldKeepAlive = false
+        for (const answer of busy.get(socket)?.answers ?? []) answer.shouldKeepAlive = false
+        afterAnswers(socket, () => socket.destroySoon())
       }
     },
     async stop(patience) {
@@ -161,6 +175,8 @@ interface Busy {
   readonly answers: ServerResponse[]
   /** The request that it is at, or was. */
   latest: IncomingMessage
+  /** What comes once all are out; null while more may be asked. */
+  next: (() => void) | null
 }
 
 /** The open connections of a listener. */
