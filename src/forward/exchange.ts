@@ -130,6 +130,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   /** The upstream has nothing more to say, or will not be heard. */
   #finished = false
   #closed = false
+  /** What is still to be sent or read is no part of a session: an answer of the gateway's own, a body that nobody wants. */
+  #isNobodys = false
   #reason: Reason | null = null
   #ended: Ending | null = null
   #error: string | null = null
@@ -183,7 +185,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   get deadline(): number {
-    return this.#finished ? this.#patience : Math.min(this.#patience, this.lease.end)
+    return this.#isNobodys ? this.#patience : Math.min(this.#patience, this.lease.end)
   }
 
   /** Its token had been used before, which only the state could tell. */
@@ -212,6 +214,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   /** Answers in the upstream's place. */
   answer(answer: Answer): void {
+    this.#isNobodys = true
     this.#abandon()
     this.#waitFor('client')
     sendHead(this.#request, this.#response, answer)
@@ -290,9 +293,10 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   onDeadline(now: number): void {
-    if (this.#finished) this.cut()
+    if (this.#isNobodys) this.cut()
     else if (this.lease.revoked) this.#giveUp('session-revoked', 'session-revoked')
     else if (now >= this.lease.end) this.#giveUp('token-expired', 'session-expired')
+    else if (this.#finished) this.cut()
     else if (this.#waitsFor === 'client') this.#giveUp('request-timeout', 'client-timeout')
     else this.#giveUp('upstream-timeout', 'upstream-timeout')
   }
@@ -698,6 +702,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
 
   #responseClosed(): void {
     this.#closed = true
+    this.#isNobodys = true
     this.#channel?.leave()
     this.#asset?.drop()
     if (!this.#response.writableFinished) this.#ended ??= 'client'
