@@ -109,7 +109,8 @@ export async function startWorkers(initial: Loaded, log: Logger): Promise<Fleet>
       for (const listener of onGone) listener(String(worker.id))
       if (closing) return
       log.error({ event: 'worker-ended', pid: worker.process.pid, code, signal })
-      void after(pause, null, { ref: false }).then(replace)
+      // Referenced: with the last worker gone nothing else may keep this process.
+      void after(pause).then(replace)
     })
     await Promise.race([ready, once(worker, 'exit')])
     if (worker.isDead()) return null

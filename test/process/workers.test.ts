@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { ask } from '../stage.ts'
 import { freePort } from '../state/redis-server.ts'
+import { start } from './child.ts'
 import { closed, freshLink, type Operated, operate, startWorkspace, until } from './operated.ts'
 
 /** The processes that the gateway has started. */
-function workersOf({ pid }: Operated): number[] {
+function workersOf({ pid }: Pick<Operated, 'pid'>): number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
   return children.split(' ').filter(Boolean).map(Number)
 }
@@ -34,6 +35,17 @@ t.test('one that hangs keeps no reload from the others, and is replaced', async 
   await gateway.logged((line) => line['event'] === 'worker-replaced')
   t.same(new Set(await all(16, () => gateway.opens())), new Set([200]))
 })
+
+t.test(
+  'all that end at once are replaced, where nothing else keeps the process alive',
+  async (t) => {
+    const { origin } = await startWorkspace(t)
+    const gateway = await start(t, origin, { WORKERS: '2', PORT: String(await freePort()) })
+    for (const pid of workersOf(gateway)) process.kill(pid, 'SIGKILL')
+    await gateway.logged((line) => line['event'] === 'worker-replaced')
+    await until(async () => (await ask(gateway.origin, freshLink())).status === 200)
+  },
+)
 
 t.test('an operator ends a session in all of them', async (t) => {
   const gateway = await operate(t, await startWorkspace(t), { WORKERS: '2' })
