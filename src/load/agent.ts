@@ -58,7 +58,8 @@ function welcomed({ tally }: Stage, answer: Answer): Answer {
 
 /** The scripts and style sheets of a page that are of its own origin, as paths. */
 function assetsOf(html: string, base: URL): readonly string[] {
-  const tags = html.match(/<(?:script|link)\b[^>]*>/gi) ?? []
+  // No `<` either: a page of tags that never end would be read once for each.
+  const tags = html.match(/<(?:script|link)\b[^<>]*>/gi) ?? []
   const paths = tags.flatMap((tag) => {
     if (/^<link/i.test(tag) && !/\brel=["']?(?:stylesheet|modulepreload)\b/i.test(tag)) return []
     const [, written] = /\s(?:src|href)=["']?([^"'\s>]+)/i.exec(tag) ?? []

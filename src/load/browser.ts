@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { Pool } from 'undici'
 import type { Place } from '../doctor/connection.ts'
+import { Failure } from './failure.ts'
 
 export interface Answer {
   readonly status: number
@@ -14,7 +15,10 @@ export interface Answer {
 
 /** What one person asks with: connections and a cookie jar of their own. Nothing leads to another origin. */
 export interface Browser {
-  /** `path` with its query; `headers` besides the cookies. Rejects with a system error. */
+  /**
+   * `path` with its query; `headers` besides the cookies. Rejects with a system error, or with a Failure
+   * where the answer as a whole takes too long or is too large.
+   */
   readonly get: (path: string, headers: Headers) => Promise<Answer>
   readonly upgrade: (path: string, headers: Headers) => Promise<Answer>
   /** No more requests; what was upgraded goes on. */
@@ -25,14 +29,17 @@ export interface Browser {
 
 export type Headers = Readonly<Record<string, string>>
 
+/** Of an answer: pages and their files are some MB. */
+const mostBytes = 16 * 2 ** 20
 /** As many as browsers open to a host over HTTP/1.1. */
 const connections = 6
 
 export function openBrowser({ url, addresses, deadline }: Place, onClose: () => void): Browser {
   const pool = new Pool(url.origin, {
     connections,
-    headersTimeout: deadline,
-    bodyTimeout: deadline,
+    // An answer has one deadline, from its request to its last byte.
+    headersTimeout: 0,
+    bodyTimeout: 0,
     connect: {
       timeout: deadline,
       autoSelectFamily: true,
@@ -52,6 +59,8 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
         return { status, headers, socket, text: () => Buffer.concat(chunks).toString() }
       }
       let begun: Answer | undefined
+      let bytes = 0
+      let late: NodeJS.Timeout | undefined
       pool.dispatch(
         {
           method: 'GET',
@@ -60,21 +69,28 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
           upgrade,
         },
         {
-          onRequestStart() {},
+          onRequestStart(controller) {
+            late = setTimeout(() => controller.abort(new Failure('timeout')), deadline)
+          },
           onRequestUpgrade(_, status, headers, socket) {
+            clearTimeout(late)
             sockets.add(socket.on('close', () => sockets.delete(socket)))
             resolve(answer(status, headers, socket))
           },
           onResponseStart(_, status, headers) {
             begun = answer(status, headers, null)
           },
-          onResponseData(_, chunk) {
-            chunks.push(chunk)
+          onResponseData(controller, chunk) {
+            bytes += chunk.length
+            if (bytes > mostBytes) controller.abort(new Failure('too large'))
+            else chunks.push(chunk)
           },
           onResponseEnd() {
+            clearTimeout(late)
             if (begun !== undefined) resolve(begun)
           },
           onResponseError(_, error) {
+            clearTimeout(late)
             reject(error)
           },
         },

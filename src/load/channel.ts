@@ -99,10 +99,14 @@ export function openChannel(
     }
   }
 
-  socket.on(
-    'data',
-    framesOf(hear, () => socket.destroy()),
-  )
+  const take = framesOf(hear, () => socket.destroy())
+  socket.on('data', (chunk: Buffer) => {
+    take(chunk)
+    // Who does not read what is answered is not heard, either.
+    if (!socket.writableNeedDrain) return
+    socket.pause()
+    socket.once('drain', () => socket.resume())
+  })
   socket.on('error', () => socket.destroy())
   socket.on('close', () => lose('1006'))
   return {

@@ -1,9 +1,12 @@
 // A target that answers without end, or with what takes for ever to read, is told as a failure: the run
 // ends in time, and holds no more than it needs.
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { connect, createServer } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
-import { startUpstream } from '../stage.ts'
+import { openChannel } from '../../src/load/channel.ts'
+import { listen, startUpstream } from '../stage.ts'
 import { play } from './run.ts'
 
 const html = { 'Content-Type': 'text/html' }
@@ -63,4 +66,23 @@ t.test('a page of tags that never end', async (t) => {
   await run(t, (response) => response.writeHead(200, html).end(page))
   const took = Date.now() - start
   t.ok(took < 2000, `${took} ms`)
+})
+
+t.test('pings whose answers nobody reads', async (t) => {
+  const ping = Buffer.concat([Buffer.from([0x89, 126, 0xff, 0xff]), Buffer.alloc(0xffff)])
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    const pour = (): unknown =>
+      socket.destroyed ? null : socket.write(ping, () => setImmediate(pour))
+    pour()
+  })
+  const socket = connect(await listen(server), '127.0.0.1')
+  t.teardown(() => {
+    socket.destroy()
+    server.close()
+  })
+  await once(socket, 'connect')
+  const channel = openChannel(socket, null, 1000, () => {})
+  await t.rejects(channel.connected, { message: 'timeout' })
+  t.ok(socket.writableLength < 2 ** 20, `${socket.writableLength} bytes wait`)
 })

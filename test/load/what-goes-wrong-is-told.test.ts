@@ -73,7 +73,7 @@ t.test('each step that fails says why, and what depends on it is not begun', asy
       'a page that never comes',
       { page: () => {}, deadline: 500 },
       { document: 1 },
-      { UND_ERR_HEADERS_TIMEOUT: 1 },
+      { timeout: 1 },
       {},
     ],
     ['no sockets', { onPacket: null }, { socket: 1 }, { 404: 1 }, {}],
