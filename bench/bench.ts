@@ -44,7 +44,8 @@ const soaking = values.soak === undefined ? null : duration(values.soak)
 /** What is only tried out overwrites no results. */
 const isWhole =
   [values.only, values.peers, values.rounds, values.seconds].every((one) => one === undefined) &&
-  (soaking === null || soaking >= 600)
+  (soaking === null || soaking >= 600) &&
+  packages.every(isInstalled)
 const out = values.out ?? (isWhole ? fileURLToPath(new URL('results', import.meta.url)) : null)
 
 if ((values.only ?? values.peers) !== undefined && (soaking !== null || values.scale)) {
@@ -94,7 +95,8 @@ async function run(): Promise<ReadonlyMap<string, string>> {
     const text = await scale(ground)
     return new Map([['scale.md', `# With more of everything\n\n${repeated}\n\n${text}\n`]])
   }
-  return await compare(chosen, chosenPeers, repeated, ground)
+  const texts = await compare(chosen, chosenPeers, repeated, ground)
+  return texts ?? fail('Of what was chosen nothing can be measured here.')
 }
 
 function read() {

@@ -21,13 +21,13 @@ const sittings: readonly (readonly ScenarioId[])[] = [
   ['messages', 'channel'],
 ]
 
-/** Texts by the name of their file. */
+/** Texts by the name of their file; null where nothing could be measured. */
 export async function compare(
   chosen: readonly (typeof everything)[number][],
   chosenPeers: readonly PeerId[],
   machine: string,
   ground: Ground,
-): Promise<Map<string, string>> {
+): Promise<Map<string, string> | null> {
   const runnable = chosen.filter((id) => id === 'idle' || has(scenarios[id].needs))
   const present = chosenPeers.filter((id) => has(peers[id].needs))
   const results = new Map<ScenarioId, ReadonlyMap<PeerId, readonly Turn[]>>()
@@ -36,6 +36,7 @@ export async function compare(
     for (const [id, turns] of await sit(wanted, present, ground)) results.set(id, turns)
   }
   const idle = runnable.includes('idle') ? await idleMemory(present, ground) : new Map()
+  if (idle.size === 0 && [...results.values()].every((turns) => turns.size === 0)) return null
   const heading = `# Beside others\n\n${machine}`
   const { rounds } = ground
   return new Map([

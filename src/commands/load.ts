@@ -44,6 +44,7 @@ export async function load(args: readonly string[]): Promise<0 | 1 | 2> {
   if (signer === null) return 1
   // Found out before the run, not after an hour of it.
   const { json, html } = values
+  if (json !== undefined && json === html) return wrongUsage('--json and --html need a file each')
   for (const [flag, file] of Object.entries({ json, html })) {
     if (file === '-')
       return wrongUsage(`--${flag} needs a file: the report in words goes to stdout`)

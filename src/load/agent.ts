@@ -83,7 +83,7 @@ async function openSocket(desk: Desk, config: string): Promise<Channel | null> {
     let connected = false
     const channel = openChannel(socket, apiToken, target.deadline, (lost) => {
       tally.closed(lost)
-      if (connected && lost !== null) tally.failed('socket', lost)
+      if (connected && lost !== null) tally.failed('socket', lost, null)
     })
     try {
       await channel.connected

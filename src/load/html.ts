@@ -222,12 +222,12 @@ function statusChart(results: Results): string {
 }
 
 function attackChart({ attacks }: Results): string {
-  const reasons = new Map<string, { refused: number; undecided: number; letIn: number }>()
+  const reasons = new Map<string, { refused: number; unknown: number; letIn: number }>()
   for (const { reason, refused, rateLimited, undecided, letIn } of attacks) {
-    const before = reasons.get(reason) ?? { refused: 0, undecided: 0, letIn: 0 }
+    const before = reasons.get(reason) ?? { refused: 0, unknown: 0, letIn: 0 }
     reasons.set(reason, {
-      refused: before.refused + refused + rateLimited,
-      undecided: before.undecided + undecided,
+      refused: before.refused + refused,
+      unknown: before.unknown + undecided + rateLimited,
       letIn: before.letIn + letIn,
     })
   }
@@ -237,17 +237,17 @@ function attackChart({ attacks }: Results): string {
     title: 'Attacks by the reason they deserve',
     parts: [
       { name: 'refused', style: 'bar-2' },
-      { name: 'undecided', style: 'bar-1' },
+      { name: 'rate-limited or undecided', style: 'bar-1' },
       { name: 'let in', style: 'bar-bad' },
     ],
-    rows: [...reasons].slice(0, mostBars).map(([reason, { refused, undecided, letIn }]) => ({
+    rows: [...reasons].slice(0, mostBars).map(([reason, { refused, unknown, letIn }]) => ({
       label: printable(reason),
       said: [
-        number(refused + undecided + letIn),
-        ...(undecided > 0 ? [`${number(undecided)} undecided`] : []),
+        number(refused + unknown + letIn),
+        ...(unknown > 0 ? [`${number(unknown)} rate-limited or undecided`] : []),
         ...(letIn > 0 ? [`${number(letIn)} let in`] : []),
       ].join(', '),
-      values: [refused, undecided, letIn],
+      values: [refused, unknown, letIn],
     })),
   })
 }

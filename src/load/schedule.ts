@@ -31,9 +31,9 @@ export function shiftsOf({ agents, rate, duration, ramp }: Plan): readonly Shift
   return arrivals.map((arrives, i) => ({ arrives, leaves: departures[i] ?? duration }))
 }
 
-/** When a chat of a shift is opened: those of one agent say their messages in turn. */
+/** When a chat of a shift is opened: those of one agent say their messages in turn, where it is long enough for that. */
 export function chatsOf({ arrives, leaves }: Shift, { chats, pause }: Plan): readonly number[] {
-  return every(pause / chats, arrives, chats).filter((begins) => begins < leaves)
+  return every(Math.min(pause, leaves - arrives) / chats, arrives, chats)
 }
 
 /** When attacks are due: evenly, and as many as there are kinds of them at least. */

@@ -33,7 +33,9 @@ export async function step<T>(
     tally.answered(kind, clock.now() - due)
     return done
   } catch (error) {
-    tally.failed(kind, whyOf(error))
+    const why = whyOf(error)
+    // Who waited in vain waited no less than those who were answered.
+    tally.failed(kind, why, /time?out|timedout/i.test(why) ? clock.now() - due : null)
     return null
   }
 }

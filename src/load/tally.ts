@@ -18,7 +18,8 @@ type Found = Omit<Results, 'version' | 'target' | 'started' | 'plan' | 'interrup
 export interface Tally {
   /** A step was answered, so long after it was due. */
   readonly answered: (kind: Kind, latency: number) => void
-  readonly failed: (kind: Kind, why: string) => void
+  /** `waited`: for how long, where that is why; else null. */
+  readonly failed: (kind: Kind, why: string, waited: number | null) => void
   readonly status: (who: Who, status: number) => void
   readonly attacked: (name: string, reason: string) => void
   readonly ended: (name: string, how: Outcome | 'undecided') => void
@@ -80,10 +81,11 @@ export function createTally(): Tally {
         measure(record.latencies, latency)
       }
     },
-    failed(kind, why) {
+    failed(kind, why, waited) {
       for (const record of recordsOf(kind)) {
         record.count += 1
         record.failed += 1
+        if (waited !== null) measure(record.latencies, waited)
       }
       add(failures, why)
     },

@@ -1,4 +1,4 @@
-import { number, percent } from '../report/words.ts'
+import { number, percent, plural } from '../report/words.ts'
 import { duration } from '../settings/parsers.ts'
 import type { Results } from './results.ts'
 
@@ -53,6 +53,8 @@ export function judge(results: Results, thresholds: readonly Threshold[]): reado
   const letIn = attacks.reduce((sum, attack) => sum + attack.letIn, 0)
   const sent = attacks.reduce((sum, attack) => sum + attack.sent, 0)
   const undecided = attacks.reduce((sum, attack) => sum + attack.undecided, 0)
+  // Of a kind that nobody looked at, all may have been let in.
+  const unknown = attacks.filter(({ refused, letIn }) => refused + letIn === 0).length
   const errors = thresholds.find(({ name }) => name === 'errors')?.most ?? 0
   return [
     {
@@ -76,9 +78,8 @@ export function judge(results: Results, thresholds: readonly Threshold[]): reado
     {
       name: 'attacks let in',
       limit: 'none',
-      found: `${number(letIn)} of ${number(sent)}`,
-      // Of a kind of which nothing is known, all may have been.
-      passed: attacks.every((attack) => attack.letIn === 0 && attack.undecided < attack.sent),
+      found: `${number(letIn)} of ${number(sent)}${unknown > 0 ? `, and of ${plural(unknown, 'kind')} nothing is known` : ''}`,
+      passed: letIn === 0 && unknown === 0,
     },
     {
       name: 'attacks undecided',

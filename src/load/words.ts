@@ -46,6 +46,6 @@ export function doubt({ lag, total }: Results): string | null {
   return (
     `The figures are doubtful: this machine began 1 of 100 steps ${milliseconds(lag.p99)} late or more, ` +
     `and latencies count from when a step was due. The limit is ${milliseconds(limit)} (${share}). ` +
-    'Ask for less load, or use a machine with more room.'
+    'Ask for less load, measure for longer, or use a machine with more room.'
   )
 }

@@ -109,7 +109,7 @@ t.test('attacks that were let in stand out, by their reason', async (t) => {
     { name: 'other', reason: 'claim-mismatch', ...attacksOf(10, 4), undecided: 2, letIn: 4 },
   ]
   const html = present(resultsOf({ changes: { attacks } }))
-  t.match(html, '>20, 2 undecided, 5 let in</text>')
+  t.match(html, '>20, 2 rate-limited or undecided, 5 let in</text>')
   t.match(html, '<rect class="bar-bad" x="75%" width="25%"')
   t.match(
     html,

@@ -117,11 +117,18 @@ t.test(
       ],
       [
         'no attack of a kind answered',
-        first ? { ...base, attacks: [...attacks, { ...first, undecided: 120 }] } : base,
+        first ? { ...base, attacks: [...attacks, { ...first, refused: 0, undecided: 120 }] } : base,
         {
-          'attacks let in': ['0 of 600', false],
+          'attacks let in': ['0 of 600, and of 1 kind nothing is known', false],
           'attacks undecided': ['120 of 600 (20.0 %)', false],
         },
+      ],
+      [
+        'nobody looked at an attack of a kind',
+        first
+          ? { ...base, attacks: [...attacks, { ...first, refused: 0, rateLimited: 120 }] }
+          : base,
+        { 'attacks let in': ['0 of 600, and of 1 kind nothing is known', false] },
       ],
       [
         'one attack let in',
@@ -146,7 +153,10 @@ t.test('--errors allows attacks without an answer, but not of a whole kind', asy
     [120, [false, true]],
   ] as const
   for (const [undecided, expected] of rows) {
-    const results = first ? { ...base, attacks: [...attacks, { ...first, undecided }] } : base
+    const refused = 120 - undecided
+    const results = first
+      ? { ...base, attacks: [...attacks, { ...first, refused, undecided }] }
+      : base
     t.strictSame(
       judged({ errors: '20%' }, results)
         .slice(3)
