@@ -1,7 +1,7 @@
 // Requests that were whole have their answers, in their order, whatever came behind them in the same
 // piece: that answers go out at the end of a turn is nothing that a client may notice.
 import t from 'tap'
-import { exchange, startGateway, startUpstream } from '../stage.ts'
+import { exchange, link, startGateway, startUpstream } from '../stage.ts'
 
 const upstream = await startUpstream(t)
 const gateway = await startGateway(t, upstream.origin)
@@ -14,6 +14,11 @@ const rows: readonly (readonly [string, string, readonly string[]])[] = [
     'a body that is no HTTP behind one',
     `${refused}POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
     ['401'],
+  ],
+  [
+    'no HTTP behind one that the workspace is asked for',
+    `POST ${link({}, '/order')} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nabwhat?\r\n\r\n`,
+    ['200', '400'],
   ],
   [
     'a version that is none behind one',
