@@ -73,14 +73,11 @@ export async function scale(ground: Ground): Promise<string> {
       shown(ratios(figures[i] ?? [], least), 2),
     ])
     sections.push(table([axis.name, 'CPU µs per request', `of that with ${axis.sizes[0]}`], rows))
-    const last = axis.sizes.length - 1
-    verdicts.push(
-      ...judged(
-        `${axis.sizes[last]} ${axis.name}, of ${axis.sizes[0]}`,
-        ratios(figures[last] ?? [], least),
-        most,
-      ),
-    )
+    for (const [i, size] of axis.sizes.entries()) {
+      if (i === 0) continue
+      const ratio = ratios(figures[i] ?? [], least)
+      verdicts.push(...judged(`${size} ${axis.name}, of ${axis.sizes[0]}`, ratio, most))
+    }
   }
   return [...sections, verdictTable(verdicts)].join('\n\n')
 }
