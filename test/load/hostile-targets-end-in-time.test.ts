@@ -28,7 +28,7 @@ async function run(
   const playing = play(origin, { chats: 1 }, { target, signal: interrupt.signal })
   const how = await Promise.race([
     playing.then(() => 'ended' as const),
-    wait(5000, 'goes on' as const),
+    wait(20_000, 'goes on' as const),
   ])
   interrupt.abort()
   await playing
@@ -61,11 +61,10 @@ t.test('a body that pours for ever', async (t) => {
 })
 
 t.test('a page of tags that never end', async (t) => {
-  const page = '<script '.repeat(40_000)
-  const start = Date.now()
-  await run(t, (response) => response.writeHead(200, html).end(page))
-  const took = Date.now() - start
-  t.ok(took < 2000, `${took} ms`)
+  // Read once for each of them it would take a minute.
+  const page = '<script '.repeat(100_000)
+  const how = await run(t, (response) => response.writeHead(200, html).end(page))
+  t.equal(how, 'ended')
 })
 
 t.test('pings whose answers nobody reads', async (t) => {

@@ -3,6 +3,7 @@
 import { connect } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
+import { until } from '../process/operated.ts'
 import { ask, link, startGateway, startUpstream } from '../stage.ts'
 
 const refused = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
@@ -36,11 +37,12 @@ for (const [name, pieces] of rows) {
       socket.write(piece)
       await wait(50)
     }
-    await wait(500)
+    await Promise.race([gateway.audited(2), wait(10_000)])
+    await until(() => text !== '')
     socket.destroy()
     t.match(text, /^HTTP\/1\.1 (?:200|401) /, 'the first has its answer')
     t.equal((await ask(gateway.origin, link())).status, 200, 'and others go on')
-    const lines = await Promise.race([gateway.audited(3), wait(1000, [])])
+    const lines = await Promise.race([gateway.audited(3), wait(10_000, [])])
     t.equal(lines.length, 3, 'a line each')
   })
 }
