@@ -28,7 +28,7 @@ async function run(
   const playing = play(origin, { chats: 1 }, { target, signal: interrupt.signal })
   const how = await Promise.race([
     playing.then(() => 'ended' as const),
-    wait(20_000, 'goes on' as const),
+    wait(20_000, 'goes on' as const, { ref: false }),
   ])
   interrupt.abort()
   await playing
