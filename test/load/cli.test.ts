@@ -172,6 +172,11 @@ t.test('wrong usage', async (t) => {
     ],
     ['any address', ['http://0.0.0.0:1'], /^0\.0\.0\.0 is no loopback address/],
     ['stdout for JSON', [to, '--json', '-'], /^--json needs a file: /],
+    [
+      'one file for both',
+      [to, '--json', 'x', '--html', 'x'],
+      /^--json and --html need a file each\n/,
+    ],
     ['stdout for HTML', [to, '--html', '-'], /^--html needs a file: /],
     ['no such folder', [to, '--json', 'no/where'], /^no\/where cannot be written \(ENOENT\)\n$/],
     ['no settings', [to, '--config', 'nowhere'], /^nowhere must be a file that can be read/, 1],

@@ -7,14 +7,14 @@ import { setTimeout as wait } from 'node:timers/promises'
 import t from 'tap'
 import { openChannel } from '../../src/load/channel.ts'
 import { listen, startUpstream } from '../stage.ts'
-import { play } from './run.ts'
+import { type Found, play } from './run.ts'
 
 const html = { 'Content-Type': 'text/html' }
 
 async function run(
   t: Parameters<typeof startUpstream>[0],
   answer: (response: ServerResponse) => void,
-): Promise<'ended' | 'goes on'> {
+): Promise<{ readonly how: 'ended' | 'goes on'; readonly found: Found }> {
   const { origin } = await startUpstream(t, (_, response) => {
     response.on('error', () => {})
     answer(response)
@@ -31,17 +31,18 @@ async function run(
     wait(20_000, 'goes on' as const, { ref: false }),
   ])
   interrupt.abort()
-  await playing
-  return how
+  return { how, found: await playing }
 }
 
 t.test('a body that drips for ever', async (t) => {
-  const how = await run(t, (response) => {
+  const { how, found } = await run(t, (response) => {
     response.writeHead(200, html)
     const timer = setInterval(() => response.write('x'), 100)
     response.on('close', () => clearInterval(timer))
   })
   t.equal(how, 'ended')
+  t.match(found.failures, { timeout: 1 })
+  t.ok((found.total.latency?.max ?? 0) >= 1000, 'who waited in vain is counted with the wait')
 })
 
 t.test('a body that pours for ever', async (t) => {
@@ -63,7 +64,7 @@ t.test('a body that pours for ever', async (t) => {
 t.test('a page of tags that never end', async (t) => {
   // Read once for each of them it would take a minute.
   const page = '<script '.repeat(100_000)
-  const how = await run(t, (response) => response.writeHead(200, html).end(page))
+  const { how } = await run(t, (response) => response.writeHead(200, html).end(page))
   t.equal(how, 'ended')
 })
 
