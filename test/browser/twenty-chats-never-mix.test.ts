@@ -30,6 +30,8 @@ interface Chat {
   readonly sessionId: string
   /** Its frame is there, and in it a session that lasts, one that has ended, or one about to end. */
   state: 'closed' | 'lasting' | 'ending' | 'ended'
+  /** A link of it lasted: no later one ends that session earlier, its cookie proves the rest. */
+  lasted: boolean
   /** Its socket's, as workspace and gateway name it. */
   requestId: string
   joins: number
@@ -57,6 +59,7 @@ t.test(`in Chromium, SEED=${seed}`, { skip: chromiumMissing }, async (t) => {
   const chats: readonly Chat[] = sessionIds.map((sessionId) => ({
     sessionId,
     state: 'closed',
+    lasted: false,
     requestId: '',
     joins: 0,
   }))
@@ -90,9 +93,11 @@ t.test(`in Chromium, SEED=${seed}`, { skip: chromiumMissing }, async (t) => {
     name: 'open',
     of: ['closed', 'ended'],
     async make(chat) {
-      chat.state = random() < 0.5 ? 'lasting' : 'ending'
+      const lasts = random() < 0.5
+      chat.lasted ||= lasts
+      chat.state = chat.lasted ? 'lasting' : 'ending'
       const { sessionId } = chat
-      const url = link({ sessionId, expiresIn: chat.state === 'lasting' ? hour * 100 : minute })
+      const url = link({ sessionId, expiresIn: lasts ? hour * 100 : minute })
       await page.evaluate(
         ([name, url]) => {
           const frame =
