@@ -1,8 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import { constants, Http2ServerResponse } from 'node:http2'
+import { constants } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
-import { TLSSocket } from 'node:tls'
 import type { Dispatcher } from 'undici'
 import type { Gate } from '../access/access.ts'
 import type { Decision, Grant, Reason, Subject } from '../access/decision.ts'
@@ -18,6 +17,7 @@ import { errorCode } from '../settings/parsers.ts'
 import type { Refusals } from '../state/refusals.ts'
 import { earlyHints, head101, responseTrailers } from './answer.ts'
 import type { Channels } from './channels.ts'
+import { ClientAnswer, isHttp2 } from './client-answer.ts'
 import { type ClientFrames, ReadFrames, UnreadFrames } from './client-frames.ts'
 import type { Close } from './close.ts'
 import { acceptsHandshake, extensionsAllowed, type Upgrade } from './handshake.ts'
@@ -83,9 +83,6 @@ export interface Decided {
   readonly page: () => string | null
 }
 
-const nothing = Buffer.alloc(0)
-/** Of what is written at once of a body that is there as a whole. */
-const pieceBytes = 64 * 1024
 /** Who is refused over and over waits, in ms, and costs the others no more than once in that time. */
 const floodDelay = 250
 /** How long a body that nobody wants may still take, in ms. */
@@ -104,6 +101,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   readonly #response: ServerResponse
   readonly #upgrade: Upgrade | null
   readonly #body: RequestBody
+  readonly #answer: ClientAnswer
   readonly #trace: Trace | null
   readonly #start = Date.now()
   /** When the side that it waits for has kept it waiting for long enough. */
@@ -121,11 +119,6 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #whole: WholeAnswer | null = null
   /** The answer, where it may be one to keep. */
   #asset: Gathering | null = null
-  /** The head, and the first of the body if there is some, until the end of the turn. */
-  #held: Buffer | null = null
-  /** The end of the turn, at which the answer ends, and what is left of its body. */
-  #turn: NodeJS.Immediate | null = null
-  #rest: Buffer | string | undefined
   #retried = false
   /** The upstream has nothing more to say, or will not be heard. */
   #finished = false
@@ -159,8 +152,10 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     const isChannel = decision.path !== null && isSocketIo(decision.path)
     // A poll's body is held until it has been read, as a message of a socket is.
     const limit = isChannel ? Math.min(carrier.bodyLimit, carrier.messageLimit) : carrier.bodyLimit
+    const onWaiting = (side: 'client' | 'upstream'): void => this.#waitFor(side)
+    this.#answer = new ClientAnswer(request, response, onWaiting)
     this.#body = new RequestBody(request, limit, {
-      onWaiting: (side) => this.#waitFor(side),
+      onWaiting,
       onTooLarge: () => this.#giveUp('body-too-large', 'client'),
       onSettled: () => this.#bodySettled(),
     })
@@ -218,15 +213,12 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     this.#abandon()
     this.#waitFor('client')
     sendHead(this.#request, this.#response, answer)
-    this.#endResponse(answer.body)
+    this.#answer.end(!this.#body.settled, answer.body)
   }
 
   refuseRest(answer: ServerResponse): boolean {
     if (answer !== this.#response) return false
-    if (this.#turn !== null) {
-      clearImmediate(this.#turn)
-      Exchange.#endNow(this)
-    }
+    this.#answer.flush()
     if (answer.headersSent) return false
     this.#response.shouldKeepAlive = false
     this.refuse('request-malformed')
@@ -311,8 +303,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   cut(ended: Ending = this.#finished ? 'client-timeout' : 'drain'): void {
     this.#ended ??= ended
     this.#abandon()
-    if (isHttp2(this.#response)) this.#response.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-    else disconnect(this.#request)
+    this.#answer.cut()
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -352,11 +343,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     if (bodiless) {
       // HTTP/2 ends such a stream by itself; an end from here makes both alike.
       this.#finish()
-    } else if (isHttp2(response)) {
-      response.flushHeaders()
     } else {
-      this.#held = nothing
-      setImmediate(() => this.#release(controller))
+      this.#answer.release(controller)
     }
   }
 
@@ -368,12 +356,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       if (!this.#whole.add(chunk)) this.#passUnread(controller, this.#whole)
       return
     }
-    if (this.#held === nothing) {
-      this.#held = chunk
-      return
-    }
-    this.#release(controller)
-    this.#write(controller, chunk)
+    this.#answer.write(controller, chunk)
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
@@ -385,7 +368,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#giveUp('upstream-unreachable', 'upstream')
     } else if (this.#whole === null) {
       this.#asset?.keep()
-      this.#end(trailers, this.#held ?? undefined)
+      this.#end(trailers)
     } else {
       this.#passWhole(controller, this.#whole, trailers)
     }
@@ -511,37 +494,12 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     else this.#refuseChannel(verdict?.problem ?? 'unreadable-event')
   }
 
-  /** Lets go what waited for more of its answer: head and body that came at once go out at once. */
-  #release(controller: Dispatcher.DispatchController): void {
-    const held = this.#held
-    this.#held = null
-    // flushHeaders() would write Latin-1 values as UTF-8.
-    if (held !== null && !this.#finished) this.#write(controller, held)
-  }
-
-  #write(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#response.write(chunk)) return
-    controller.pause()
-    this.#waitFor('client')
-    this.#response.once('drain', () => {
-      this.#waitFor('upstream')
-      controller.resume()
-    })
-  }
-
   /** False where it is none that can be written: the answer is another one then. */
   #writeHead(status: number, message: string, headers: Headers): boolean {
-    const response = this.#response
-    // Trailers are announced where there can be some.
-    const ends = headers['content-length'] !== undefined || this.#request.httpVersion === '1.0'
-    if (ends) delete headers['trailer']
+    const closes = this.#carrier.open.leaving || this.#upgrade !== null
+    if (closes && !isHttp2(this.#response)) headers['connection'] = 'close'
     try {
-      if (isHttp2(response)) {
-        response.writeHead(status, headers)
-      } else {
-        if (this.#carrier.open.leaving || this.#upgrade !== null) headers['connection'] = 'close'
-        response.writeHead(status, phrase(message), headers)
-      }
+      this.#answer.writeHead(status, message, headers)
       return true
     } catch (error) {
       this.#error = errorCode(error) ?? 'HEAD'
@@ -559,7 +517,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     }
     this.#whole = null
     if (!this.#writeHead(whole.status, whole.message, whole.headers)) return
-    this.#write(controller, whole.body)
+    this.#answer.write(controller, whole.body)
   }
 
   #passWhole(
@@ -638,38 +596,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   #finish(body?: Buffer): void {
     this.#finished = true
     this.#waitFor('client')
-    if (body === undefined || body.length <= pieceBytes) this.#endResponse(body)
-    else this.#writePieces(body)
-  }
-
-  /**
-   * Once all that came in this turn has been seen to: answers that are ready together then go out
-   * together, and wake whoever reads them once. A request that still comes has its answer at once:
-   * it may be cut next.
-   */
-  #endResponse(body?: Buffer | string): void {
-    this.#rest = body
-    if (this.#body.settled) this.#turn = setImmediate(Exchange.#endNow, this)
-    else this.#response.end(body)
-  }
-
-  static #endNow(exchange: Exchange): void {
-    exchange.#turn = null
-    exchange.#response.end(exchange.#rest)
-  }
-
-  /** A client has its time for each piece that it takes, not for all. */
-  #writePieces(body: Buffer): void {
-    const response = this.#response
-    for (let at = 0; at < body.length; at += pieceBytes) {
-      if (response.write(body.subarray(at, at + pieceBytes))) continue
-      response.once('drain', () => {
-        this.#waitFor('client')
-        this.#writePieces(body.subarray(at + pieceBytes))
-      })
-      return
-    }
-    response.end()
+    // A request that still comes has its answer at once: it may be cut next.
+    this.#answer.end(!this.#body.settled, body)
   }
 
   #abandon(): void {
@@ -677,6 +605,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     // Before the abort, which is heard as an error of the upstream's.
     this.#finished = true
     if (!finished) this.#controller?.abort(new Error('abandoned'))
+    this.#answer.drop()
     this.#body.discard()
   }
 
@@ -815,19 +744,4 @@ function subjectOf({ session }: Lease, subject: Subject): Subject {
   if (session === null) return subject
   const { contactCenter, userId, sessionId } = session
   return { contactCenter, userId, sessionId }
-}
-
-/** RFC 9112 §4: a phrase says nothing, so one that can't be written is left out. */
-function phrase(message: string): string {
-  return /^[\t -~\x80-\xff]*$/.test(message) ? message : ''
-}
-
-/** The end of its connection ends an HTTP/1.0 answer: only a reset tells one that was cut. */
-function disconnect({ httpVersion, socket }: IncomingMessage): void {
-  if (httpVersion === '1.0' && !(socket instanceof TLSSocket)) socket.resetAndDestroy()
-  else socket.destroy()
-}
-
-function isHttp2(response: ServerResponse | Http2ServerResponse): response is Http2ServerResponse {
-  return response instanceof Http2ServerResponse
 }
