@@ -1,41 +1,10 @@
-/** The look of the report's page: the dashboard's colours and measures, which a test compares. */
+import { readFileSync } from 'node:fs'
+
+const colours = readFileSync(new URL('../admin/dashboard/colours.css', import.meta.url), 'utf8')
+
+/** The look of the report's page: the dashboard's colours and measures. */
 export const style = `
-:root {
-  color-scheme: light dark;
-  --ground: #f4f6f8;
-  --surface: #fff;
-  --text: #1b1f24;
-  --quiet: #545d68;
-  --line: #d0d7de;
-  --control: #7d8792;
-  --accent: #0550ae;
-  --good: #116329;
-  --doubtful: #7d4e00;
-  --bad: #b3141d;
-  --line-1: #0550ae;
-  --line-2: #b34700;
-  --line-3: #00755e;
-  --bar: #b34700;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --ground: #0d1117;
-    --surface: #161b22;
-    --text: #e6edf3;
-    --quiet: #9da7b3;
-    --line: #30363d;
-    --control: #7d8590;
-    --accent: #79b8ff;
-    --good: #56d364;
-    --doubtful: #e3b341;
-    --bad: #ff8e86;
-    --line-1: #79b8ff;
-    --line-2: #f0a35e;
-    --line-3: #4fd1b0;
-    --bar: #f0a35e;
-  }
-}
-* { box-sizing: border-box }
+${colours}* { box-sizing: border-box }
 body {
   max-width: 90rem;
   margin: 0 auto;
