@@ -322,7 +322,12 @@ function allowSessions(
 ): Decision {
   const { gate, now, target, query } = parts
   const named = sessions.filter((session) => names(session, query))
-  if (named.length === 0) return deny('claim-mismatch', target.path, common(sessions))
+  if (named.length === 0) {
+    // Whose links are not signed sees this as soon as an agent has another chat open.
+    const unsigned = isNavigation(parts.request) && parts.credentials.token === null
+    const hint = unsigned ? 'the link has no auth; the browser’s sessions are of other links' : null
+    return deny('claim-mismatch', target.path, common(sessions), hint)
+  }
   const live = named.filter((session) => !gate.isRevoked(session, now))
   if (live.length === 0) return deny('session-revoked', target.path, common(named))
   const known = live.filter((session) => hasUrlToken(session, gate.keyring))

@@ -77,7 +77,7 @@ export interface Claims {
   readonly URLToken: string | null
 }
 
-/** What is probably wrong with how a token was made: for the log alone, never for the client. */
+/** What is probably wrong with how a link or its token was made: for the log alone, never for the client. */
 export type TokenHint =
   | 'the token is no JWT'
   | 'the token’s alg is not HS256'
@@ -88,6 +88,7 @@ export type TokenHint =
   | 'exp, nbf or iat is no finite number'
   | 'exp, nbf or iat is in milliseconds'
   | 'the token has no exp, which REQUIRE_EXP asks for'
+  | 'the link has no auth; the browser’s sessions are of other links'
 
 interface Authentic {
   readonly key: Key

@@ -49,7 +49,8 @@ export const advice: Readonly<Record<Reason, Advice>> = {
   'claim-mismatch': {
     happened:
       'The query names another user, session or URLToken than the token or the session does, or lacks one of the three.',
-    remedy: 'Sign the very ids that the link carries.',
+    remedy:
+      'Sign the very ids that the link carries. In the log, `hint` tells of a link that was not signed.',
   },
   'claim-missing': {
     happened: 'The token has no usable `userId` or `sessionId`.',

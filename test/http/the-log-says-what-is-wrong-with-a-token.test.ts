@@ -1,5 +1,15 @@
 import t from 'tap'
-import { ask, auditOf, ids, inAnHour, jwt, link, startGateway, startUpstream } from '../stage.ts'
+import {
+  ask,
+  auditOf,
+  ids,
+  inAnHour,
+  jwt,
+  link,
+  openSession,
+  startGateway,
+  startUpstream,
+} from '../stage.ts'
 
 const upstream = await startUpstream(t)
 const gateway = await startGateway(t, upstream.origin, { REQUIRE_EXP: 'true' })
@@ -110,5 +120,35 @@ t.test('an end in milliseconds is let in, and told', async (t) => {
     const line = await auditOf(gateway, answer.headers['x-request-id'])
     t.equal(line['hint'], hint, name)
     t.match(line, { decision: 'allow', ...subject }, name)
+  }
+})
+
+t.test('a link without a token, in a browser that has another chat open', async (t) => {
+  const cookie = await openSession(gateway, { ...ids, auth: jwt(base) })
+  const navigation = {
+    Cookie: cookie,
+    'Sec-Fetch-Site': 'cross-site',
+    'Sec-Fetch-Mode': 'navigate',
+  }
+  const script = { Cookie: cookie, 'Sec-Fetch-Site': 'same-origin', 'Sec-Fetch-Mode': 'cors' }
+  const another = { sessionId: 'chat-2044', auth: null }
+  const unsigned = 'the link has no auth; the browser’s sessions are of other links'
+  type Case = readonly [
+    name: string,
+    target: string,
+    headers: Record<string, string>,
+    hint?: string,
+  ]
+  const rows: readonly Case[] = [
+    ['opened', link(another), navigation, unsigned],
+    ['with a token of another chat', link({ ...another, auth: jwt(base) }), navigation],
+    ['asked for by a script', link(another), script],
+  ]
+  for (const [name, target, headers, hint] of rows) {
+    const answer = await ask(gateway.origin, target, { headers })
+    t.equal(answer.status, 403, name)
+    t.notMatch(answer.body, unsigned, name)
+    const line = await auditOf(gateway, answer.headers['x-request-id'])
+    t.strictSame([line['reason'], line['hint']], ['claim-mismatch', hint], name)
   }
 })

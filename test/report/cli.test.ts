@@ -57,7 +57,8 @@ Would be refused
      2026-11-20 08:02 to 2026-11-20 08:02 UTC, such as request request-1
      The query names another user, session or URLToken than the token or the
      session does, or lacks one of the three.
-     To do: Sign the very ids that the link carries.
+     To do: Sign the very ids that the link carries. In the log, hint tells of a
+     link that was not signed.
 
 Refused already
 
