@@ -58,8 +58,8 @@ export const usage = `Usage: copilot-gateway [command]
 `
 
 /** Ends a command that was called wrongly, with what that one takes: exit code 2. */
-export function wrongUsage(problem: string): 2 {
-  process.stderr.write(`${problem}\n\n${usageOf(process.argv[2] ?? '')}`)
+export function wrongUsage(...problems: readonly string[]): 2 {
+  process.stderr.write(`${problems.join('\n')}\n\n${usageOf(process.argv[2] ?? '')}`)
   return 2
 }
 

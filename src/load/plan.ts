@@ -1,18 +1,19 @@
 import { number } from '../report/words.ts'
 import { count, duration, longestTimer, type Parser, wrong } from '../settings/parsers.ts'
+import type { Finding, Problems } from '../settings/reader.ts'
 import type { Plan } from './schedule.ts'
 
 /** What is asked of a run, as flags. */
 type Asked = Readonly<Record<'messages' | Exclude<keyof Plan, 'pause'>, string>>
 
-/** A sentence where something is wrong with it. */
-export function readPlan(asked: Asked): Plan | string {
-  const problems: string[] = []
+/** Or everything that is wrong with it. */
+export function readPlan(asked: Asked): Plan | Problems {
+  const problems: Finding[] = []
   const read = (name: keyof Asked, parse: Parser<number>): number => {
     const parsed = parse(asked[name], nowhere)
     if ('value' in parsed) return parsed.value
-    problems.push(`--${name} ${parsed.problems.join(', ')}`)
-    return 0
+    problems.push(...parsed.problems.map((message) => ({ setting: `--${name}`, message })))
+    return Number.NaN
   }
   const plan: Plan = {
     agents: read('agents', upTo(most.agents)),
@@ -23,8 +24,10 @@ export function readPlan(asked: Asked): Plan | string {
     pause: read('messages', duration(10)),
     attackers: read('attackers', share),
   }
-  if (plan.duration < 2 * plan.ramp) problems.push('--duration must be twice --ramp or more')
-  return problems[0] ?? plan
+  if (plan.duration < 2 * plan.ramp) {
+    problems.push({ setting: '--duration', message: 'must be twice --ramp or more' })
+  }
+  return problems.length > 0 ? { problems } : plan
 }
 
 /** What one process can play. */

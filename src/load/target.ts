@@ -7,24 +7,31 @@ import { errorCode } from '../settings/parsers.ts'
 /** Ms that anything may take to be answered. */
 export const patience = 10_000
 
-/**
- * What load may go to: this machine, or what its owner says is theirs. Its name is resolved once, and
- * no second answer of the resolver's can lead elsewhere. A sentence where it must not.
- */
-export async function findTarget(
+/** All addresses of a URL's host; a sentence where it has none. */
+export async function resolveHost(
   url: URL,
-  owned: boolean,
   resolve: (host: string) => Promise<LookupAddress[]>,
-): Promise<Place | string> {
+): Promise<readonly LookupAddress[] | string> {
   const host = hostOf(url)
-  let addresses: LookupAddress[]
   try {
-    addresses = await resolve(host)
+    return await resolve(host)
   } catch (error) {
     const code = errorCode(error)
     if (code === null) throw error
-    return `${host} cannot be resolved (${code})`
+    return `${host} cannot be resolved (${code}): look at the name, and at the DNS of this machine`
   }
+}
+
+/**
+ * What load may go to: this machine, or what its owner says is theirs. Its name was resolved once, and
+ * no second answer of the resolver's can lead elsewhere. A sentence where it must not.
+ */
+export function findTarget(
+  url: URL,
+  addresses: readonly LookupAddress[],
+  owned: boolean,
+): Place | string {
+  const host = hostOf(url)
   const foreign = addresses.find(({ address }) => !isLoopback(address))
   if (!owned && foreign !== undefined) {
     const where = foreign.address === host ? host : `${host} is ${foreign.address}, which`

@@ -1,5 +1,6 @@
 import { number, percent, plural } from '../report/words.ts'
 import { duration } from '../settings/parsers.ts'
+import type { Finding, Problems } from '../settings/reader.ts'
 import type { Results } from './results.ts'
 
 export type Threshold =
@@ -21,25 +22,28 @@ const percentiles = ['p50', 'p90', 'p99', 'p999'] as const
 /** Flags of the command line: latencies such as `50ms`, errors such as `0.1%`. */
 export type ThresholdFlags = Readonly<Partial<Record<Threshold['name'], string | undefined>>>
 
-/** The thresholds, or what is wrong with the first flag that can't be read. */
-export function parseThresholds(flags: ThresholdFlags): readonly Threshold[] | string {
+/** The thresholds, or what is wrong with each flag that can't be read. */
+export function parseThresholds(flags: ThresholdFlags): readonly Threshold[] | Problems {
   const thresholds: Threshold[] = []
+  const problems: Finding[] = []
+  const refuse = (name: Threshold['name'], ...messages: readonly string[]): unknown =>
+    problems.push(...messages.map((message) => ({ setting: `--${name}`, message })))
   for (const name of percentiles) {
     const text = flags[name]
     if (text === undefined) continue
     const parsed = duration(1)(text)
-    if ('problems' in parsed) return `--${name} ${parsed.problems.join(', and ')}`
+    if ('problems' in parsed) refuse(name, ...parsed.problems)
     // The parser would round it.
-    if (/\.\d+ms$/.test(text)) return `--${name} must be whole milliseconds`
-    thresholds.push({ name, most: parsed.value })
+    else if (/\.\d+ms$/.test(text)) refuse(name, 'must be whole milliseconds')
+    else thresholds.push({ name, most: parsed.value })
   }
   if (flags.errors !== undefined) {
     const [, digits] = /^(\d{1,3}(?:\.\d{1,9})?)%$/.exec(flags.errors) ?? []
     const most = Number(digits) / 100
-    if (!(most <= 1)) return '--errors must be a share of all steps from 0% to 100%, such as 0.1%'
-    thresholds.push({ name: 'errors', most })
+    if (most <= 1) thresholds.push({ name: 'errors', most })
+    else refuse('errors', 'must be a share of all steps from 0% to 100%, such as 0.1%')
   }
-  return thresholds
+  return problems.length > 0 ? { problems } : thresholds
 }
 
 /**

@@ -20,7 +20,7 @@ const runs = {
 t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
   const newContext = await launch(t)
   const thresholds = parseThresholds({ p50: '5ms', p99: '20ms', p999: '1s', errors: '0.1%' })
-  if (typeof thresholds === 'string') throw new Error(thresholds)
+  if ('problems' in thresholds) throw new Error(JSON.stringify(thresholds.problems))
   const folder = t.testdir()
   const pages = Object.entries(runs).map(([name, results]) => {
     const file = join(folder, `${name}.html`)

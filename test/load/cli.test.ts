@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
@@ -155,6 +155,83 @@ t.test('a report that cannot be written is said plainly, and the others are writ
   for (const { stderr } of [unread, disk]) t.notMatch(stderr, /^ +at /m)
 })
 
+t.test('all that is wrong is told at once', async (t) => {
+  const lists = (stderr: string): readonly string[] => stderr.split('\n\n')[0]?.split('\n') ?? []
+  const args = '--agents 0 --rate x --p50 x --p99 fast --errors x --json - --html no/where'.split(
+    ' ',
+  )
+  const misused = await run(['http://192.0.2.1', ...args, '--config', 'nowhere'])
+  t.equal(misused.code, 2)
+  const problems = [
+    /^--agents must be /,
+    /^--rate must be /,
+    /^--p50 must be /,
+    /^--p99 must be /,
+    /^--errors must be /,
+    /^--json needs a file: /,
+    /^192\.0\.2\.1 is no loopback address: /,
+    /^nowhere must be a file that can be read/,
+    /^no\/where cannot be written \(ENOENT\)$/,
+  ]
+  t.match(lists(misused.stderr), problems)
+  t.equal(lists(misused.stderr).length, problems.length)
+  t.match(misused.stderr, /\n\nUsage: copilot-gateway load\n/)
+
+  const others = await run([upstream.origin, '--contact-center', 'x', '--chats', '0'])
+  t.equal(others.code, 2)
+  t.match(lists(others.stderr), [/^--chats must be /, /^There is no contact center "x"$/])
+
+  const settings = { JWT_SECRET: 'short', URL_TOKENS: ' , ' }
+  const failed = await run(['http://no-such-name.invalid', '--json', 'no/where'], settings)
+  t.equal(failed.code, 1)
+  t.match(failed.stderr.split('\n'), [
+    /^no-such-name\.invalid cannot be resolved /,
+    /^JWT_SECRET has 5 bytes/,
+    /^no\/where cannot be written \(ENOENT\)$/,
+  ])
+  t.notMatch(failed.stderr, 'Usage')
+})
+
+t.test('files that a run is not begun for are as they were', async (t) => {
+  const folder = t.testdir({ 'there.json': 'of yesterday' })
+  const [made, there, nowhere] = ['made', 'there.json', 'no/where'].map((name) =>
+    join(folder, name),
+  )
+  for (const [json = '', html = ''] of [
+    [made, nowhere],
+    [nowhere, made],
+    [there, nowhere],
+    [nowhere, there],
+  ]) {
+    const { code, stderr } = await run([upstream.origin, '--json', json, '--html', html])
+    t.match({ code, stderr }, { code: 1, stderr: `${nowhere} cannot be written (ENOENT)\n` })
+    t.strictSame(readdirSync(folder), ['there.json'])
+    t.equal(readFileSync(there ?? '', 'utf8'), 'of yesterday')
+  }
+})
+
+t.test('nothing is written to a file before the report is', async (t) => {
+  const folder = t.testdir({ 'there.json': 'of yesterday', elsewhere: {} })
+  const [made = '', there = '', linked = ''] = ['made', 'there.json', 'linked'].map((name) =>
+    join(folder, name),
+  )
+  const behind = join(folder, 'elsewhere', 'behind')
+  symlinkSync(behind, linked)
+  const found: (readonly string[])[] = []
+  const slow = await startUpstream(t, (_, response) => {
+    const names = readdirSync(folder, { recursive: true }).map(String)
+    found.push([...names.sort(), readFileSync(there, 'utf8')])
+    response.end()
+  })
+  const plan = [slow.origin, ...short, '--attackers', '0%', '--errors', '100%']
+  t.match(await run([...plan, '--json', linked, '--html', made]), { code: 0 })
+  t.match(await run([...plan, '--json', there]), { code: 0 })
+  t.strictSame(found[0], ['elsewhere', 'linked', 'there.json', 'of yesterday'])
+  t.strictSame(found.at(-1)?.at(-1), 'of yesterday')
+  t.equal(JSON.parse(readFileSync(behind, 'utf8')).passed, true, 'a link is written through')
+  t.equal(JSON.parse(readFileSync(there, 'utf8')).passed, true)
+})
+
 t.test('wrong usage', async (t) => {
   const to = upstream.origin
   const config = join(t.testdir({ 'gateway.yaml': yaml }), 'gateway.yaml')
@@ -178,7 +255,18 @@ t.test('wrong usage', async (t) => {
       /^--json and --html need a file each\n/,
     ],
     ['stdout for HTML', [to, '--html', '-'], /^--html needs a file: /],
-    ['no such folder', [to, '--json', 'no/where'], /^no\/where cannot be written \(ENOENT\)\n$/],
+    [
+      'the same file by another name',
+      [to, '--json', 'x', '--html', './x'],
+      /^--json and --html need a file each\n/,
+    ],
+    ['no such folder', [to, '--json', 'no/where'], /^no\/where cannot be written \(ENOENT\)\n$/, 1],
+    [
+      'no such host',
+      ['http://no-such-name.invalid'],
+      /^no-such-name\.invalid cannot be resolved \([A-Z_]+\): [^\n]*\n$/,
+      1,
+    ],
     ['no settings', [to, '--config', 'nowhere'], /^nowhere must be a file that can be read/, 1],
     ['public keys', [to, '--config', config], / has public keys: whoever has the private ones/, 1],
   ]

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { readPlan } from '../../src/load/plan.ts'
+import { sentence } from '../../src/settings/reader.ts'
 
 const asked = {
   agents: '20',
@@ -39,8 +40,8 @@ t.test('a plan is read from flags', async (t) => {
   }
 })
 
-t.test('what is wrong with a flag is said', async (t) => {
-  const rows: readonly (readonly [Partial<typeof asked>, string])[] = [
+t.test('what is wrong with a flag is said, of all flags', async (t) => {
+  const rows: readonly (readonly [Partial<typeof asked>, ...string[]])[] = [
     [{ agents: '0' }, '--agents must be a whole number above 0'],
     [{ chats: '1.5' }, '--chats must be a whole number above 0'],
     [{ agents: '20001' }, '--agents must be 20,000 or less'],
@@ -56,8 +57,19 @@ t.test('what is wrong with a flag is said', async (t) => {
     [{ ramp: '15001ms' }, '--duration must be twice --ramp or more'],
     [{ attackers: '100%' }, '--attackers must be a share below 100%, such as 5%'],
     [{ attackers: '0.1' }, '--attackers must be a share below 100%, such as 5%'],
+    [
+      { agents: '0', duration: '30', ramp: '20s', messages: '0' },
+      '--agents must be a whole number above 0',
+      '--duration must be a number and ms, s, m, h or d, such as 90s or 1.5h',
+      '--messages must be 10ms or more',
+    ],
   ]
-  for (const [flags, sentence] of rows) {
-    t.equal(readPlan({ ...asked, ...flags }), sentence, JSON.stringify(flags))
+  for (const [flags, ...sentences] of rows) {
+    const plan = readPlan({ ...asked, ...flags })
+    t.strictSame(
+      'problems' in plan && plan.problems.map(sentence),
+      sentences,
+      JSON.stringify(flags),
+    )
   }
 })

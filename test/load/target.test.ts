@@ -1,7 +1,7 @@
 import type { LookupAddress } from 'node:dns'
 import { lookup } from 'node:dns/promises'
 import t from 'tap'
-import { findTarget } from '../../src/load/target.ts'
+import { findTarget, resolveHost } from '../../src/load/target.ts'
 
 const at = (...addresses: readonly string[]): LookupAddress[] =>
   addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
@@ -17,9 +17,12 @@ const names: Readonly<Record<string, LookupAddress[]>> = {
   'mapped.example': at('::ffff:10.0.0.1'),
 }
 
-function resolve(host: string): Promise<LookupAddress[]> {
-  const known = names[host]
-  return known === undefined ? lookup(host, { all: true }) : Promise.resolve(known)
+async function find(url: URL, owned: boolean) {
+  const addresses = await resolveHost(url, (host) => {
+    const known = names[host]
+    return known === undefined ? lookup(host, { all: true }) : Promise.resolve(known)
+  })
+  return typeof addresses === 'string' ? addresses : findTarget(url, addresses, owned)
 }
 
 t.test('load goes to this machine, however that is written', async (t) => {
@@ -36,7 +39,7 @@ t.test('load goes to this machine, however that is written', async (t) => {
     '127.0.0.1.nip.io',
   ]) {
     const url = new URL(`http://${written}:8080/base`)
-    t.match(await findTarget(url, false, resolve), { url }, written)
+    t.match(await find(url, false), { url }, written)
   }
 })
 
@@ -61,18 +64,21 @@ t.test('and nowhere else, unless somebody says that it is theirs', async (t) => 
   for (const [written, where] of rows) {
     const url = new URL(`http://${written}:8080`)
     const sentence = `${where} is no loopback address: load goes there only with --yes-i-own-this`
-    t.equal(await findTarget(url, false, resolve), sentence, written)
-    t.match(await findTarget(url, true, resolve), { url }, `${written}, owned`)
+    t.equal(await find(url, false), sentence, written)
+    t.match(await find(url, true), { url }, `${written}, owned`)
   }
 })
 
 t.test('what is no name is said to be none', async (t) => {
-  const found = await findTarget(new URL('http://no-such-name.invalid'), true, async () => {
+  const found = await resolveHost(new URL('http://no-such-name.invalid'), async () => {
     throw Object.assign(new Error('none'), { code: 'ENOTFOUND' })
   })
-  t.equal(found, 'no-such-name.invalid cannot be resolved (ENOTFOUND)')
+  t.equal(
+    found,
+    'no-such-name.invalid cannot be resolved (ENOTFOUND): look at the name, and at the DNS of this machine',
+  )
   await t.rejects(
-    findTarget(new URL('http://localhost'), false, () => Promise.reject(new TypeError('broken'))),
+    resolveHost(new URL('http://localhost'), () => Promise.reject(new TypeError('broken'))),
     'a fault of our own is none of the name’s',
   )
 })

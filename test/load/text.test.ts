@@ -6,7 +6,7 @@ import { measured, resultsOf, saying } from './results.ts'
 
 function present(results: Results): string {
   const thresholds = parseThresholds({ p99: '20ms', errors: '0.1%' })
-  return presentText(results, judge(results, typeof thresholds === 'string' ? [] : thresholds))
+  return presentText(results, judge(results, 'problems' in thresholds ? [] : thresholds))
 }
 
 t.test('a run is told whole', async (t) => {

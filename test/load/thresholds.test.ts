@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Results } from '../../src/load/results.ts'
 import { judge, parseThresholds, type ThresholdFlags } from '../../src/load/thresholds.ts'
+import { sentence } from '../../src/settings/reader.ts'
 import { resultsOf } from './results.ts'
 
 const base = resultsOf()
@@ -8,7 +9,7 @@ const base = resultsOf()
 /** What the run is held to, with these flags and changes, by name. */
 function judged(flags: ThresholdFlags, results: Results = base) {
   const thresholds = parseThresholds(flags)
-  if (typeof thresholds === 'string') throw new Error(thresholds)
+  if ('problems' in thresholds) throw new Error(thresholds.problems.map(sentence).join())
   return judge(results, thresholds).map(({ name, limit, found, passed }) => [
     name,
     limit,
@@ -182,10 +183,11 @@ t.test('what was not measured passes no threshold', async (t) => {
   )
 })
 
-t.test('what is no limit is said, with its flag', async (t) => {
+t.test('what is no limit is said, with its flag, of all flags', async (t) => {
   const share = '--errors must be a share of all steps from 0% to 100%, such as 0.1%'
+  const wholes = '--p999 must be whole milliseconds'
   const unit = 'must be a number and ms, s, m, h or d, such as 90s or 1.5h'
-  const rows: readonly (readonly [ThresholdFlags, string])[] = [
+  const rows: readonly (readonly [ThresholdFlags, ...string[]])[] = [
     [{ p50: '50' }, `--p50 ${unit}`],
     [{ p90: '' }, `--p90 ${unit}`],
     [{ p99: '-5ms' }, `--p99 ${unit}`],
@@ -198,8 +200,14 @@ t.test('what is no limit is said, with its flag', async (t) => {
     [{ errors: '%' }, share],
     [{ errors: '1e1%' }, share],
     [{ errors: '' }, share],
+    [{ p50: '5ms', p99: '50', p999: '0.5ms', errors: '1' }, `--p99 ${unit}`, wholes, share],
   ]
-  for (const [flags, problem] of rows) {
-    t.equal(parseThresholds(flags), problem, JSON.stringify(flags))
+  for (const [flags, ...sentences] of rows) {
+    const limits = parseThresholds(flags)
+    t.strictSame(
+      'problems' in limits && limits.problems.map(sentence),
+      sentences,
+      JSON.stringify(flags),
+    )
   }
 })
