@@ -34,8 +34,9 @@ export async function load(args: readonly string[]): Promise<0 | 1 | 2> {
   const mint = createMint({ baseUrl: target.url, secret: signer.secret, urlToken, lasts })
   const interrupt = new AbortController()
   const stop = (): void => interrupt.abort()
-  process.once('SIGINT', stop)
-  process.once('SIGTERM', stop)
+  // To the end: npm passes on to a process what the terminal has sent to it too.
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
   process.stderr.on('error', ignore)
   const progress = createProgress(process.stderr, plan.duration, paint(process.stderr))
   const found = await runLoad({

@@ -1,9 +1,20 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import jsonwebtoken from 'jsonwebtoken'
 import t from 'tap'
@@ -97,7 +108,10 @@ t.test('a run against a gateway is told in words and in files', async (t) => {
 })
 
 t.test('what is past a limit is exit code 1', async (t) => {
-  const slow = await startUpstream(t, (_, response) => void setTimeout(() => response.end(), 100))
+  const slow = await startUpstream(
+    t,
+    (_, response) => void setTimeout(100).then(() => response.end()),
+  )
   const rows: readonly (readonly [string, string, readonly string[], 0 | 1])[] = [
     ['within limits', upstream.origin, ['--p99', '1h', '--errors', '50%'], 0],
     ['a socket that nobody gets', upstream.origin, ['--p99', '1h'], 1],
@@ -137,6 +151,37 @@ t.test('Ctrl-C ends a run, which still reports', async (t) => {
   t.ok(results.duration < 600_000)
   t.ok(results.kinds.document.count > 0)
 })
+
+t.test(
+  'a second signal, as npm passes one on to a process that has had its own, takes nothing from the report',
+  async (t) => {
+    const folder = t.testdir({})
+    const [fifo, json] = [join(folder, 'stdout'), join(folder, 'results.json')]
+    execFileSync('mkfifo', [fifo])
+    const full = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK)
+    const fill = (): void => {
+      while (writeSync(full, '.'.repeat(4096)) > 0);
+    }
+    t.throws(fill, { code: 'EAGAIN' }, 'so that the report in words has to wait')
+    const asked = upstream.seen.length
+    const args = '--attackers 0% --duration 10m --ramp 0 --json'.split(' ')
+    const { ended, interrupt } = begin([upstream.origin, ...args, json], undefined, full)
+    await until(() => upstream.seen.length > asked)
+    interrupt()
+    await until(() => existsSync(json))
+    interrupt()
+    const reader = createReadStream(fifo)
+    await once(reader, 'open')
+    closeSync(full)
+    const [said, { code, stderr }] = await Promise.all([text(reader), ended])
+    t.equal(code, 1, stderr)
+    t.match(said, /^ {2}ran to its end +yes +no +not met$/m)
+  },
+)
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await setTimeout(10)
+}
 
 t.test('a report that cannot be written is said plainly, and the others are written', async (t) => {
   const plan = [upstream.origin, ...short, '--attackers', '0%', '--errors', '100%']
