@@ -54,10 +54,13 @@ function drawn(output: Output, duration: number, paint: Paint): Progress {
   }
 }
 
+/** What a run does past its end. */
+const waiting = 'waiting for the last answers'
+
 function bar(elapsed: number, duration: number, width: number, paint: Paint): string {
   const done = Math.min(1, elapsed / Math.max(1, duration))
-  const left = Math.max(0, duration - elapsed)
-  const said = ` ${String(Math.floor(done * 100)).padStart(3)} %, ${span(left)} left`
+  const left = elapsed > duration ? waiting : `${span(duration - elapsed)} left`
+  const said = ` ${String(Math.floor(done * 100)).padStart(3)} %, ${left}`
   const room = width - said.length - 2
   if (room < 4) return said.trim().slice(0, width)
   const full = Math.floor(done * room)
@@ -82,14 +85,13 @@ function written(output: Output, duration: number): Progress {
   let unsaid = ''
   return {
     update(second, total) {
-      const line = [
-        `${figure(second.at)} s of ${span(duration)}`,
-        ...figures(second, total).map((parts) => parts.join(', ')),
-      ]
-      unsaid = `${line.join('; ')}\n`
+      const time = `${figure(second.at)} s of ${span(duration)}`
+      const happened = figures(second, total).map((parts) => `; ${parts.join(', ')}`)
+      unsaid = `${[time, ...happened].join('')}\n`
       const due = Math.floor(second.at / step)
       if (due === said) return
-      output.write(unsaid)
+      const isOver = second.at * 1000 > duration
+      output.write(`${[isOver ? `${time}, ${waiting}` : time, ...happened].join('')}\n`)
       said = due
       unsaid = ''
     },

@@ -59,6 +59,17 @@ t.test('elsewhere than on a terminal, a plain line now and then', async (t) => {
   }
 })
 
+t.test('past its end it says what is waited for, but not once it has come', async (t) => {
+  const { during, atEnd } = written({}, 10_000, seconds.slice(0, 17))
+  const beginnings = [...during, ...atEnd].map((line) => line.slice(0, line.indexOf(' per')))
+  t.strictSame(beginnings, [
+    '5 s of 10 s; now 200',
+    '10 s of 10 s; now 200',
+    '15 s of 10 s, waiting for the last answers; now 200',
+    '17 s of 10 s; now 200',
+  ])
+})
+
 t.test('on a terminal it is drawn in place, as wide as that is, and leaves nothing', async (t) => {
   for (const columns of [200, 80, 40, 24, 10, 3, 1, 0, undefined]) {
     const look = columns === undefined ? { isTTY: true } : { isTTY: true, columns }
@@ -91,7 +102,7 @@ t.test('it says how far it is, and what happens', async (t) => {
     'p99 9.6 ms',
     '120 agents, 240 sockets',
   ])
-  t.match(at(seconds[119], 60_000)[0], /^\[#+\] 100 %, 0 ms left$/, 'longer than it should')
+  t.match(at(seconds[119], 60_000)[0], /^\[#+\] 100 %, waiting for the last answers$/)
   const down = { at: 1, agents: 1, sockets: 1, steps: measured(5, 5, 1) }
   t.strictSame(at(down, 60_000)[1], 'now 5 per second, none answered')
   t.equal(at(down, 60_000).at(-1), '1 agent, 1 socket')
