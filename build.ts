@@ -1,6 +1,6 @@
 // dist/ holds what ships: the compiled sources beside the static files of demo and dashboard.
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, globSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, globSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 // An install for production has no compiler; what it starts are the sources, or a dist/ that came along.
@@ -16,6 +16,8 @@ if (!existsSync(new URL('node_modules/typescript', import.meta.url))) {
 process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 rmSync('dist', { recursive: true, force: true })
 execFileSync('tsc', ['--project', 'tsconfig.build.json'], { stdio: 'inherit' })
+// npx runs it; npm makes it executable where it links it, once for several builds.
+chmodSync('dist/src/cli.js', 0o755)
 // Only what a browser asks for: a secret that was left beside it must not ship.
 for (const path of [
   ...globSync('{demo/public,src/admin/dashboard}/**/*.{html,js,css,ico}'),

@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdirSync } from 'node:fs'
+import { accessSync, constants, copyFileSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -68,6 +68,22 @@ t.test('a build without the compiler says which commands that leaves', async (t)
   t.match(said(), /^Nothing is built.*node src\/cli\.ts work, npx copilot-gateway does not\.$/m)
   mkdirSync(join(folder, 'dist'))
   t.notMatch(said(), 'Nothing is built', 'a dist/ that came along')
+})
+
+t.test('a build can be run, the next one too', async (t) => {
+  const clone = fileURLToPath(new URL('..', import.meta.url))
+  const folder = t.testdir({})
+  const own = ['build.ts', 'dist']
+  for (const entry of readdirSync(clone).filter((name) => !own.includes(name))) {
+    symlinkSync(join(clone, entry), join(folder, entry))
+  }
+  copyFileSync(join(clone, 'build.ts'), join(folder, 'build.ts'))
+  const PATH = `${join(clone, 'node_modules/.bin')}:${environment.PATH}`
+  // What the test runner preloads is not to be had by the compiler.
+  const args = ['-u', 'NODE_OPTIONS', process.execPath, join(folder, 'build.ts')]
+  execFileSync('env', args, { env: { ...environment, PATH } })
+  // npm makes what a package's bin names executable when it links it, and a build makes it anew.
+  accessSync(join(folder, 'dist/src/cli.js'), constants.X_OK)
 })
 
 t.test('what is wrong with the settings goes to stderr, all of it', async (t) => {
