@@ -33,6 +33,7 @@ export function createUpstream(config: Config['upstream'], probeDelay: number): 
     page: hostOf(config.page, config.api),
     api: hostOf(config.api, config.page),
     dispatcher: new Agent({
+      allowH2: false,
       connect(options, callback) {
         connect(options, (...result) => {
           result[1]?.prependListener('error', onError)
@@ -68,6 +69,7 @@ export function createConnector(
 ): buildConnector.connector {
   const { ca, cert, key } = tls
   return buildConnector({
+    allowH2: false,
     timeout,
     keepAlive: true,
     keepAliveInitialDelay: probeDelay,
