@@ -4,6 +4,7 @@ import { Server as NetServer, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Reason } from './access/decision.ts'
 import { addressOf } from './client.ts'
+import { awaitUpgrade } from './forward/handshake.ts'
 import type { Gateway } from './gateway.ts'
 
 /** Leads requests, upgrades and what is neither to the gateway that serves at that moment. */
@@ -35,8 +36,11 @@ export function leadConnections(
   /** Once the answers that are under way are out: nothing more is asked on that connection. */
   const afterAnswers = (socket: Socket, next: () => void): void => {
     const at = busy.get(socket)
+    if (at !== undefined) {
+      if (at.next !== null) return
+      at.next = next
+    }
     if (at === undefined || at.answers.length === 0) next()
-    else at.next ??= next
   }
   // A reset while nobody listens would end the process.
   const guard = (socket: Socket): unknown => socket.on('error', () => {})
@@ -54,24 +58,31 @@ export function leadConnections(
     http2.add(session)
     session.on('close', () => http2.delete(session))
   })
+  const begin = (socket: Socket, latest: IncomingMessage): Busy => {
+    const at: Busy = { answers: [], latest, next: null }
+    busy.set(socket, at)
+    socket.once('close', () => setImmediate(closeWaiting, at.answers))
+    return at
+  }
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    const { socket, httpVersion } = request
-    const known = busy.get(socket)
-    // Said behind what ends its connection.
-    if (known !== undefined && known.next !== null) return
+    const { socket } = request
     const overHttp1 = !('stream' in request)
-    // llhttp takes 0.9 and 2.0 for versions of HTTP/1.
-    if (overHttp1 && httpVersion !== '1.1' && httpVersion !== '1.0') {
-      afterAnswers(socket, () => end(socket, 'request-malformed', request.headers))
-      return
-    }
     if (overHttp1) {
-      const at = known ?? { answers: [], latest: request, next: null }
-      if (known === undefined) {
-        busy.set(socket, at)
-        socket.once('close', () => setImmediate(closeWaiting, at.answers))
-      }
+      const at = busy.get(socket) ?? begin(socket, request)
       const { answers } = at
+      // Said behind what ends its connection.
+      if (at.next !== null) return
+      if (!isFramed(request)) {
+        afterAnswers(socket, () => end(socket, 'request-malformed', request.headers))
+        return
+      }
+      // A client that waits for none of them fills a process with requests in a single turn.
+      if (answers.length === mostWaiting) {
+        at.next = () => {}
+        current().refuseUnread('request-malformed', addressOf(socket), request.headers)
+        socket.destroy()
+        return
+      }
       at.latest = request
       answers.push(response)
       response.on('close', () => {
@@ -101,13 +112,10 @@ export function leadConnections(
   const upgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
     const at = busy.get(socket)
     if (at !== undefined && at.next !== null) return
-    // Node.js has let go of the socket, and no longer tells its answers that there is room again.
-    const tell = (): unknown => at?.answers[0]?.emit('drain')
-    socket.on('drain', tell)
+    const waiting = awaitUpgrade(socket, head, () => at?.answers[0])
     afterAnswers(socket, () => {
-      socket.off('drain', tell)
       upgraded.add(socket)
-      current().upgrade(request, socket, head, isAdmitted(request))
+      current().upgrade(request, waiting, isAdmitted(request))
     })
   }
   server.on('upgrade', upgrade)
@@ -170,6 +178,9 @@ export function leadConnections(
   }
 }
 
+/** Requests of one connection that wait for their answers: browsers and proxies send the next one after the last. */
+const mostWaiting = 64
+
 interface Busy {
   /** Under way. */
   readonly answers: ServerResponse[]
@@ -189,6 +200,12 @@ export interface Connections {
   /** Takes no more; resolves once none is open, or nobody has used them for a while. */
   readonly stop: (patience: number) => Promise<void>
   readonly destroy: () => void
+}
+
+/** Whether it is one of HTTP/1 that says where it ends: llhttp takes 0.9 and 2.0 for versions, too, and chunks in 1.0 (RFC 9112 §6.1). */
+function isFramed({ httpVersion, headers }: IncomingMessage): boolean {
+  if (httpVersion === '1.0') return headers['transfer-encoding'] === undefined
+  return httpVersion === '1.1'
 }
 
 /** Why Node.js read no further, and the bytes at which it stopped: what came in one piece. */

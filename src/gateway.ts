@@ -6,7 +6,6 @@ import {
   ServerResponse,
   STATUS_CODES,
 } from 'node:http'
-import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import underPressure from '@fastify/under-pressure'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
@@ -29,7 +28,7 @@ import { type Client, clientReader, originOf } from './client.ts'
 import type { Channels } from './forward/channels.ts'
 import { type Carrier, type ClaimedBy, Exchange } from './forward/exchange.ts'
 import { framedBy, indexSources } from './forward/frame-ancestors.ts'
-import { awaitUpgrade, isHandshake, type Upgrade } from './forward/handshake.ts'
+import { isHandshake, type Upgrade } from './forward/handshake.ts'
 import { HashedAssets } from './forward/hashed-assets.ts'
 import { InFlight } from './forward/in-flight.ts'
 import type { OpenExchanges } from './forward/open.ts'
@@ -76,12 +75,7 @@ export interface Shared {
 export interface Gateway {
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void
   /** `admitted`: whether the connection is not one too many. */
-  readonly upgrade: (
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    admitted: boolean,
-  ) => void
+  readonly upgrade: (request: IncomingMessage, upgrade: Upgrade, admitted: boolean) => void
   /** Answers a request that can't be routed. */
   readonly refuseUnrouted: (request: IncomingMessage, response: ServerResponse) => void
   /** Answers a request on a connection too many. */
@@ -232,12 +226,13 @@ export async function createGateway(
       begin(request, response, null).exchange.refuse('overloaded'),
     refuseUnread,
     refuseRest: (response) => open.refuseRest(response),
-    upgrade(request, socket, head, admitted) {
+    upgrade(request, upgrade, admitted) {
       const response = new ServerResponse(request)
       response.shouldKeepAlive = false
       response.assignSocket(request.socket)
       response.on('finish', () => request.socket.destroySoon())
-      const { exchange, decision } = begin(request, response, awaitUpgrade(socket, head, response))
+      upgrade.answerWith(response)
+      const { exchange, decision } = begin(request, response, upgrade)
       if (!admitted) exchange.refuse('overloaded')
       else if (!decision.allow) exchange.refuse(decision.reason)
       else if (isOwn(decision.path)) exchange.refuse('not-found')

@@ -43,7 +43,8 @@ export function responseTrailers(trailers: IncomingHttpHeaders): IncomingHttpHea
 /** The head of a 101 to the client, with the upstream's headers as the gateway has made them. */
 export function head101(headers: Headers): string {
   const lines = Object.entries(headers).flatMap(([name, value]) =>
-    [value].flat().map((one) => `${name}: ${one}\r\n`),
+    // RFC 9110 §8.6
+    name === 'content-length' ? [] : [value].flat().map((one) => `${name}: ${one}\r\n`),
   )
   const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
   return `HTTP/1.1 101 Switching Protocols\r\n${upgrade}${lines.join('')}\r\n`

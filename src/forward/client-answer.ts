@@ -30,12 +30,20 @@ export class ClientAnswer {
     this.#onWaiting = onWaiting
   }
 
+  /** Whether no body follows a head with this status (RFC 9112 §6.3). */
+  isBodiless(status: number): boolean {
+    return this.#request.method === 'HEAD' || status === 204 || status === 304
+  }
+
   /** Throws where it is none that can be written. */
   writeHead(status: number, message: string, headers: Headers): void {
     const response = this.#response
+    const { httpVersion } = this.#request
+    const hasLength = headers['content-length'] !== undefined
     // Trailers are announced where there can be some.
-    const ends = headers['content-length'] !== undefined || this.#request.httpVersion === '1.0'
-    if (ends) delete headers['trailer']
+    if (hasLength || httpVersion === '1.0' || this.isBodiless(status)) delete headers['trailer']
+    // RFC 9110 §8.6
+    if (status === 204) delete headers['content-length']
     if (isHttp2(response)) response.writeHead(status, headers)
     else response.writeHead(status, phrase(message), headers)
   }

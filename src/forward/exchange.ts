@@ -270,9 +270,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     // Who has proven nothing fills nothing that others are given.
     if (wanted !== null && grant.sessions.length > 0) this.#asset = assets.gather(wanted.key)
     const body = this.#body.read()
-    if (body !== null && this.#request.headers.expect?.toLowerCase() === '100-continue') {
-      this.#response.writeContinue()
-    }
+    const expects = body !== null && this.#request.httpVersion !== '1.0'
+    if (expects && said.expect?.toLowerCase() === '100-continue') this.#response.writeContinue()
     if (body === null || this.#channel === null) {
       this.#send({ ...options, headers: readable, body })
       return
@@ -329,7 +328,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
     const answer = this.#answerHeaders(headers)
     const { path } = this.#decided.decision
     const kind = kindOf(path ?? '', String(answer['content-type'] ?? ''))
-    const bodiless = this.#request.method === 'HEAD' || status === 204 || status === 304
+    const bodiless = this.#answer.isBodiless(status)
     this.#endless = /^text\/event-stream\b/i.test(String(answer['content-type']))
     if (this.#endless) this.#carrier.open.becomes(this, this)
     this.#waitFor('upstream')
@@ -381,7 +380,7 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
       this.#carrier.upstream.dispatcher.dispatch(this.#sent, this)
       return
     }
-    this.#error = 'code' in error ? String(error.code) : error.name
+    this.#error = errorCode(error) ?? error.name
     const late = this.#error === 'UND_ERR_CONNECT_TIMEOUT'
     this.#giveUp(late ? 'upstream-timeout' : 'upstream-unreachable', 'upstream')
   }
@@ -630,6 +629,8 @@ export class Exchange implements Open, Dispatcher.DispatchHandler {
   }
 
   #responseClosed(): void {
+    // Node tells some answers of a connection that is gone, and the gateway all.
+    if (this.#closed) return
     this.#closed = true
     this.#isNobodys = true
     this.#channel?.leave()

@@ -6,8 +6,10 @@ import { isSocketIo } from '../access/paths.ts'
 /** A client that waits for its 101. */
 export interface Upgrade {
   readonly socket: Duplex
-  /** Calls back once where the client ends its side: nobody who waits does that. */
+  /** Calls back once, instead of destroying the socket, where the client ends its side: nobody who waits does that. */
   readonly onLeave: (left: () => void) => void
+  /** From now on it is this answer that is told when the socket has room again, as Node tells its own. */
+  readonly answerWith: (response: ServerResponse) => void
   /** Lets go of the socket, which keeps nothing of its request, and returns what the client has said on it so far. */
   readonly take: () => Buffer
 }
@@ -15,17 +17,26 @@ export interface Upgrade {
 /** What a client may say ahead of its 101, in bytes, before it is read no further. */
 const earlyLimit = 64 * 1024
 
-/** Listens to a client that waits: a FIN is heard only where somebody reads. */
-export function awaitUpgrade(socket: Duplex, head: Buffer, response: ServerResponse): Upgrade {
+/**
+ * Listens to a client that waits: a FIN is heard only where somebody reads. `head` is what it has said
+ * so far, `before` the answer that is on its way to it, which Node no longer tells that there is room.
+ */
+export function awaitUpgrade(
+  socket: Duplex,
+  head: Buffer,
+  before: () => ServerResponse | undefined,
+): Upgrade {
   let early = head
-  let left = (): void => {}
+  let left = (): void => {
+    socket.destroy()
+  }
+  let answer = before
   const onData = (chunk: Buffer): void => {
     early = Buffer.concat([early, chunk])
     if (early.length > earlyLimit) socket.pause()
   }
   const onEnd = (): void => left()
-  // What Node does for a response of its own.
-  const onDrain = (): boolean => response.emit('drain')
+  const onDrain = (): unknown => answer()?.emit('drain')
   socket.on('data', onData)
   socket.on('end', onEnd)
   socket.on('drain', onDrain)
@@ -33,6 +44,9 @@ export function awaitUpgrade(socket: Duplex, head: Buffer, response: ServerRespo
     socket,
     onLeave(callback) {
       left = callback
+    },
+    answerWith(response) {
+      answer = () => response
     },
     take() {
       socket.off('data', onData)

@@ -7,6 +7,7 @@ import {
   answersIn,
   ask,
   auditOf,
+  exchange,
   link,
   startGateway,
   startSocketUpstream,
@@ -319,6 +320,9 @@ t.test('Expect: 100-continue', async (t) => {
     })
   t.strictSame(await expecting(link(), 3), ['100 ', '200 xxx'])
   t.match((await expecting(link(), null)).join(), /^100 ,200 .*abc/s, 'chunks')
+  const ancient = `POST ${link()} HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc`
+  const [first] = answersIn(await exchange(gateway.port, ancient))
+  t.match(first, { status: 200, body: 'abc' }, 'HTTP/1.0 has no 100 (RFC 9110 §10.1.1)')
   upstream.seen.length = 0
   t.strictSame(await expecting('/', 3), ['401 '], 'what is refused is not asked for')
   t.strictSame(await expecting(link({ userId: 'x' }), 3), ['403 '])

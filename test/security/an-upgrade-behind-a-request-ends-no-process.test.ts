@@ -46,3 +46,33 @@ for (const [name, pieces] of rows) {
     t.equal(lines.length, 3, 'a line each')
   })
 }
+
+t.test('a client that leaves meanwhile is noticed, and each request has one line', async (t) => {
+  const asked = Promise.withResolvers<void>()
+  const cancelled = Promise.withResolvers<void>()
+  const upstream = await startUpstream(t, (request, response) => {
+    if (request.url?.startsWith('/slow')) {
+      asked.resolve()
+      response.on('close', () => cancelled.resolve())
+    } else {
+      response.end('ok')
+    }
+  })
+  const gateway = await startGateway(t, upstream.origin)
+  const fast = `GET ${link({}, '/fast')} HTTP/1.1\r\nHost: a\r\n\r\n`
+  const socket = connect(gateway.port, '127.0.0.1')
+  socket.on('error', () => {})
+  socket.write(slow + fast + slow + webSocket)
+  await asked.promise
+  await until(() => upstream.seen.length === 3)
+  socket.destroy()
+  await cancelled.promise
+  const lines = await gateway.audited(3)
+  t.equal((await ask(gateway.origin, link())).status, 200)
+  await gateway.audited(4)
+  t.strictSame(
+    gateway.lines.filter(({ event }) => event === 'access').map(({ status }) => status),
+    [499, 200, 499, 200],
+  )
+  t.equal(new Set(lines.map(({ requestId }) => requestId)).size, 3)
+})

@@ -66,3 +66,26 @@ t.test('to a client of HTTP/1.0', async (t) => {
   t.match(text, /^HTTP\/1\.1 200 /)
   t.match(text, '<!doctype html>')
 })
+
+t.test('a trailer is announced, and no body comes', async (t) => {
+  let head = ''
+  const upstream = await startSocketUpstream(t, (socket) => socket.write(`${head}\r\n\r\n`))
+  const { doors } = await openDoors(t, { COPILOT_URL: upstream.origin })
+  const rows: readonly (readonly [status: number, method: string, head: string])[] = [
+    [200, 'HEAD', `HTTP/1.1 200 OK\r\n${chunked}\r\nTrailer: X-A`],
+    [200, 'HEAD', `HTTP/1.1 200 OK\r\n${html}\r\n${chunked}\r\nTrailer: X-A`],
+    [304, 'GET', 'HTTP/1.1 304 Not Modified\r\nTrailer: X-A'],
+    [204, 'GET', 'HTTP/1.1 204 No Content\r\nTrailer: X-A'],
+    [204, 'GET', 'HTTP/1.1 204 No Content\r\nContent-Length: 0'],
+  ]
+  for (const [status, method, sent] of rows) {
+    for (const { name, knock, open } of doors) {
+      // The last answers an upgrade, which is a GET.
+      if (open === 101 && method === 'HEAD') continue
+      head = sent
+      const told = await knock({ method })
+      t.equal(told.status, status, `${name}: ${sent}`)
+      if (status === 204) t.equal(told.headers['content-length'], undefined, 'RFC 9110 §8.6')
+    }
+  }
+})
