@@ -39,6 +39,8 @@ function remedyOf(cause: string, { kinds, target }: Results): string | null {
     case 'UND_ERR_SOCKET':
     case 'ECONNRESET':
       return 'something cut the connection: where the port speaks TLS write https://, else look at its log'
+    case 'no HTTP':
+      return `what answers at ${printable(target)} is no HTTP/1.1: correct host and port, or look at what is in front of the gateway`
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
       return 'the port speaks no TLS: write http://'
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':

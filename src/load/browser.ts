@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { Pool } from 'undici'
+import { errors, Pool } from 'undici'
 import type { Place } from '../doctor/connection.ts'
 import { Failure } from './failure.ts'
 
@@ -17,7 +17,7 @@ export interface Answer {
 export interface Browser {
   /**
    * `path` with its query; `headers` besides the cookies. Rejects with a system error, or with a Failure
-   * where the answer as a whole takes too long or is too large.
+   * where the answer as a whole takes too long, is too large, or is no HTTP.
    */
   readonly get: (path: string, headers: Headers) => Promise<Answer>
   readonly upgrade: (path: string, headers: Headers) => Promise<Answer>
@@ -91,7 +91,8 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
           },
           onResponseError(_, error) {
             clearTimeout(late)
-            reject(error)
+            // Its own words, and its code, hold what the other side sent, or nothing.
+            reject(error instanceof errors.HTTPParserError ? new Failure('no HTTP') : error)
           },
         },
       )

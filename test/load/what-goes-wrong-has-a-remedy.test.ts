@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
+import { createServer as createSocketServer } from 'node:net'
 import t from 'tap'
 import { WebSocketServer } from 'ws'
 import { advice } from '../../src/load/advice.ts'
@@ -27,6 +28,9 @@ t.test('each is told with what to do about it', async (t) => {
   const secure = createTlsServer(certificate, (_, response) => response.end())
   t.teardown(() => secure.close())
   const tlsPort = await listen(secure)
+  const mail = createSocketServer((socket) => socket.end('220 mail.example ESMTP\r\n'))
+  t.teardown(() => mail.close())
+  const mailPort = await listen(mail)
   const gone = createServer()
   const nowhere = `http://127.0.0.1:${await listen(gone)}`
   gone.close()
@@ -40,6 +44,7 @@ t.test('each is told with what to do about it', async (t) => {
       / [A-Z_]+: the certificate is not trusted here: .* NODE_EXTRA_CA_CERTS\.$/,
     ],
     [upstream.origin.replace('http', 'https'), /: the port speaks no TLS: write http:/],
+    [`http://127.0.0.1:${mailPort}`, / with no HTTP: what answers at \S+ is no HTTP\/1\.1: /],
     [`http://127.0.0.1:${tlsPort}`, /: something cut the connection: .* write https:/],
     [await at({ JWT_SECRET: 'another-secret-of-256-bits-as-text' }), / 401: .* another JWT_SECRET/],
     [await at({ URL_TOKENS: 'another' }), / 403: .* URL_TOKENS as --url-token\.$/],

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer } from 'node:net'
 import t from 'tap'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { startUpstream } from '../stage.ts'
+import { listen, startUpstream } from '../stage.ts'
 import { play } from './run.ts'
 
 interface Workspace {
@@ -160,6 +161,26 @@ t.test('each step that fails says why, and what depends on it is not begun', asy
     t.strictSame(found.sockets.lost, lost, name)
     t.equal(found.kinds.message.count, failed.message ?? (name === 'nothing' ? 4 : 0), name)
     t.equal(found.seconds.at(-1)?.sockets, 0, 'no socket is left open')
+  })
+  await Promise.all(runs)
+})
+
+t.test('what is not HTTP fails a step, and none of it is repeated', async (t) => {
+  const answers = [
+    '\u001b[2Jnot HTTP <script>alert(1)</script>\r\n\r\n',
+    'HTTP/1.1 2\u001b]0;title\u0007\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nSet-Cookie: a=\u001b[31m<b>\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\u001b[2Jx',
+  ]
+  const runs = answers.map(async (answer) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => socket.end(answer))
+    })
+    t.teardown(() => server.close())
+    const { failures, kinds } = await play(`http://127.0.0.1:${await listen(server)}`)
+    t.match(kinds.document, { count: 2, failed: 2 }, JSON.stringify(answer))
+    t.strictSame(failures, { 'no HTTP': 2 }, JSON.stringify(answer))
   })
   await Promise.all(runs)
 })
