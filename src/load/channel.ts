@@ -20,6 +20,8 @@ interface Waiter {
 
 /** Workspaces send tiles, not films. */
 const mostBytes = 16 * 2 ** 20
+/** Of a frame, to know what it says. */
+const enough = 4096
 /** Ms that the other side has for its half of the close. */
 const farewell = 1000
 
@@ -144,24 +146,32 @@ function textFrame(packet: string): Buffer {
   return clientFrame(text, Buffer.from(packet))
 }
 
-/** Reads what a server sends (RFC 6455 §5.2). Of a fragmented message only the first frame counts: it has the packet's type. */
+/**
+ * Reads what a server sends (RFC 6455 §5.2): of each frame the beginning, and of a fragmented message only the first
+ * frame, which has the packet's type.
+ */
 function framesOf(
   onFrame: (first: number, payload: Buffer) => void,
   onExcess: () => void,
 ): (chunk: Buffer) => void {
   let held = none
+  /** Of a frame that was told of already. */
+  let left = 0
   return (chunk) => {
     const bytes = held.length === 0 ? chunk : Buffer.concat([held, chunk])
-    let at = 0
+    let at = Math.min(left, bytes.length)
+    left -= at
     while (bytes.length - at >= 2) {
       const header = headerLength(bytes[at + 1] ?? 0)
       if (bytes.length - at < header) break
       const length = payloadLength(bytes, at)
       if (length > mostBytes) return onExcess()
-      const end = at + header + length
-      if (bytes.length < end) break
-      onFrame(bytes[at] ?? 0, bytes.subarray(at + header, end))
-      at = end
+      const begins = at + header
+      const kept = begins + Math.min(length, enough)
+      if (bytes.length < kept) break
+      onFrame(bytes[at] ?? 0, bytes.subarray(begins, kept))
+      at = Math.min(begins + length, bytes.length)
+      left = begins + length - at
     }
     // A copy: the rest would keep the whole chunk.
     held = at === bytes.length ? none : Buffer.from(bytes.subarray(at))

@@ -2,8 +2,10 @@
 // ends in time, and holds no more than it needs.
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { openChannel } from '../../src/load/channel.ts'
 import { listen, startUpstream } from '../stage.ts'
@@ -68,13 +70,11 @@ t.test('a page of tags that never end', async (t) => {
   t.equal(how, 'ended')
 })
 
-t.test('pings whose answers nobody reads', async (t) => {
-  const ping = Buffer.concat([Buffer.from([0x89, 126, 0xff, 0xff]), Buffer.alloc(0xffff)])
+/** A channel whose other end does this with its socket. */
+async function openTo(t: Parameters<typeof startUpstream>[0], act: (socket: Socket) => void) {
   const server = createServer((socket) => {
     socket.on('error', () => {})
-    const pour = (): unknown =>
-      socket.destroyed ? null : socket.write(ping, () => setImmediate(pour))
-    pour()
+    act(socket)
   })
   const socket = connect(await listen(server), '127.0.0.1')
   t.teardown(() => {
@@ -82,7 +82,63 @@ t.test('pings whose answers nobody reads', async (t) => {
     server.close()
   })
   await once(socket, 'connect')
-  const channel = openChannel(socket, null, 1000, () => {})
+  return { socket, channel: openChannel(socket, null, 1000, () => {}) }
+}
+
+t.test('pings whose answers nobody reads', async (t) => {
+  const ping = Buffer.concat([Buffer.from([0x89, 126, 0xff, 0xff]), Buffer.alloc(0xffff)])
+  const { socket, channel } = await openTo(t, (socket) => {
+    const pour = (): unknown =>
+      socket.destroyed ? null : socket.write(ping, () => setImmediate(pour))
+    pour()
+  })
   await t.rejects(channel.connected, { message: 'timeout' })
   t.ok(socket.writableLength < 2 ** 20, `${socket.writableLength} bytes wait`)
+})
+
+setFlagsFromString('--expose-gc')
+const collect: unknown = runInNewContext('gc')
+
+/** Bytes that buffers hold, all in all. */
+function buffered(): number {
+  if (typeof collect !== 'function') throw new Error('no garbage collection')
+  collect()
+  return process.memoryUsage().arrayBuffers
+}
+
+/** The head of an unmasked frame. */
+function head(first: number, length: number): Buffer {
+  const bytes = Buffer.from([first, 127, 0, 0, 0, 0, 0, 0, 0, 0])
+  bytes.writeBigUInt64BE(BigInt(length), 2)
+  return bytes
+}
+
+t.test('a large message that never ends is not kept', async (t) => {
+  const piece = Buffer.alloc(2 ** 20)
+  const { socket, channel } = await openTo(t, (socket) => {
+    socket.write(head(0x82, 16 * piece.length))
+    for (let i = 1; i < 16; i += 1) socket.write(piece)
+  })
+  channel.connected.catch(() => {})
+  while (socket.bytesRead < 15 * piece.length) await once(socket, 'data')
+  // What is let go is given back some time later.
+  let kept = buffered()
+  for (let tries = 0; tries < 50 && kept > 8 * piece.length; tries += 1) {
+    await wait(20)
+    kept = buffered()
+  }
+  t.ok(kept <= 8 * piece.length, `${kept} bytes are kept`)
+})
+
+t.test('a message that comes byte by byte, behind a large one', async (t) => {
+  const size = 100_000
+  const small = Buffer.from('\x81\x00\x81\x7e\x00\x0344!', 'latin1')
+  const { channel } = await openTo(t, async (socket) => {
+    socket.setNoDelay().write(Buffer.concat([head(0x81, size), Buffer.alloc(size, '42')]))
+    for (const byte of small) {
+      await wait(1)
+      socket.write(Buffer.from([byte]))
+    }
+  })
+  await t.rejects(channel.connected, { message: 'CONNECT refused' })
 })
