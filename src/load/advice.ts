@@ -1,4 +1,5 @@
 import { plural, printable } from '../report/words.ts'
+import { mostFiles } from './agent.ts'
 import type { Results } from './results.ts'
 import { patience } from './target.ts'
 import { span } from './words.ts'
@@ -33,6 +34,7 @@ function remedyOf(cause: string, { kinds, target }: Results): string | null {
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
       return `nothing listens at ${printable(target)}: start the gateway, or correct host and port`
+    case 'connect timeout':
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'ETIMEDOUT':
       return `nothing answers at ${printable(target)}: look for a firewall, or correct host and port`
@@ -54,6 +56,8 @@ function remedyOf(cause: string, { kinds, target }: Results): string | null {
       return 'renew the certificate'
     case 'timeout':
       return `there was no answer within ${span(patience)}: ask for less load, and look whether the gateway or the workspace is slow`
+    case 'too many files':
+      return `a page names more than ${mostFiles} of them: look what the workspace serves`
     case '401':
       return where === 'document'
         ? 'look for the reason in the gateway’s log: token-invalid is another JWT_SECRET, token-expired or token-not-active a clock that is wrong'

@@ -1,10 +1,13 @@
 import { pathAt } from '../doctor/credentials.ts'
-import { type Answer, type Browser, navigation, subresource } from './browser.ts'
+import { type Answer, type Browser, type Headers, navigation, subresource } from './browser.ts'
 import { type Channel, openChannel } from './channel.ts'
 import { Failure } from './failure.ts'
 import { chatsOf, type Shift } from './schedule.ts'
 import { type Stage, step } from './stage.ts'
-import { isConfig, readConfig } from './workspace-config.ts'
+import { readConfig, type WorkspaceConfig } from './workspace-config.ts'
+
+/** Of a page; those of workspaces name some dozens. */
+export const mostFiles = 500
 
 /** One agent's shift: several chats, each in a frame of its own, in one browser. */
 export async function playAgent(stage: Stage, shift: Shift, name: string): Promise<void> {
@@ -24,21 +27,12 @@ interface Desk extends Stage {
 
 /** A frame's document, what it loads, its socket, and a message every few seconds until the agent leaves. */
 async function playChat(desk: Desk, begins: number, agent: string, chat: number): Promise<void> {
-  const { browser, clock, mint, target } = desk
+  const { clock, mint } = desk
   if (!(await clock.reached(begins))) return
   const { link, query } = mint(agent, chat)
-  const document = await step(desk, 'document', begins, async () =>
-    welcomed(desk, await browser.get(pathAt(target.url, `/?${query}`), navigation)),
-  )
-  if (document === null) return
-  const parsed = clock.now()
-  const assets = await Promise.all(
-    assetsOf(document.text(), target.url).map((path) =>
-      step(desk, 'asset', parsed, async () => welcomed(desk, await browser.get(path, subresource))),
-    ),
-  )
-  const config = assets.map((asset) => asset?.text() ?? '').find(isConfig)
-  const channel = await openSocket(desk, config ?? '')
+  const config = await loadPage(desk, begins, query)
+  if (config === null) return
+  const channel = await openSocket(desk, config)
   if (channel === null) return
   const { userId, sessionId, URLToken } = link
   const joined = await step(desk, 'join', clock.now(), () =>
@@ -46,6 +40,31 @@ async function playChat(desk: Desk, begins: number, agent: string, chat: number)
   )
   if (joined !== null || !channel.isOpen()) await converse(desk, channel, begins)
   channel.leave()
+}
+
+/** Opens the document and loads what it names; of all that only what the socket needs is kept. */
+async function loadPage(desk: Desk, due: number, query: string): Promise<WorkspaceConfig | null> {
+  const { browser, clock, target } = desk
+  const load = async (path: string, headers: Headers): Promise<string> =>
+    welcomed(desk, await browser.get(path, headers)).text()
+  const html = await step(desk, 'document', due, () =>
+    load(pathAt(target.url, `/?${query}`), navigation),
+  )
+  if (html === null) return null
+  const parsed = clock.now()
+  const files = filesOf(html, target.url)
+  let config = readConfig('')
+  const loading = files.slice(0, mostFiles).map((path) =>
+    step(desk, 'asset', parsed, async () => {
+      const read = readConfig(await load(path, subresource))
+      if (read.apiToken !== null) config = read
+    }),
+  )
+  if (files.length > mostFiles) {
+    loading.push(step(desk, 'asset', parsed, () => Promise.reject(new Failure('too many files'))))
+  }
+  await Promise.all(loading)
+  return config
 }
 
 function welcomed({ tally }: Stage, answer: Answer): Answer {
@@ -56,24 +75,25 @@ function welcomed({ tally }: Stage, answer: Answer): Answer {
   return answer
 }
 
-/** The scripts and style sheets of a page that are of its own origin, as paths. */
-function assetsOf(html: string, base: URL): readonly string[] {
+/** The scripts and style sheets of a page that are of its own origin, as paths: one more than are loaded at most. */
+function filesOf(html: string, base: URL): readonly string[] {
+  const paths = new Set<string>()
   // No `<` either: a page of tags that never end would be read once for each.
-  const tags = html.match(/<(?:script|link)\b[^<>]*>/gi) ?? []
-  const paths = tags.flatMap((tag) => {
-    if (/^<link/i.test(tag) && !/\brel=["']?(?:stylesheet|modulepreload)\b/i.test(tag)) return []
+  for (const [tag] of html.matchAll(/<(?:script|link)\b[^<>]*>/gi)) {
+    if (/^<link/i.test(tag) && !/\brel=["']?(?:stylesheet|modulepreload)\b/i.test(tag)) continue
     const [, written] = /\s(?:src|href)=["']?([^"'\s>]+)/i.exec(tag) ?? []
-    if (written === undefined) return []
+    if (written === undefined) continue
     const url = URL.parse(written.replaceAll('&amp;', '&'), new URL(pathAt(base), base).href)
-    return url?.origin === base.origin ? [url.pathname + url.search] : []
-  })
-  return [...new Set(paths)]
+    if (url?.origin === base.origin) paths.add(url.pathname + url.search)
+    if (paths.size > mostFiles) break
+  }
+  return [...paths]
 }
 
 /** As the workspace's page does it, with what `config.js` hands to it. */
-async function openSocket(desk: Desk, config: string): Promise<Channel | null> {
+async function openSocket(desk: Desk, config: WorkspaceConfig): Promise<Channel | null> {
   const { browser, clock, tally, target } = desk
-  const { apiToken, socketPath } = readConfig(config)
+  const { apiToken, socketPath } = config
   const path = pathAt(target.url, socketPath)
   return step(desk, 'socket', clock.now(), async () => {
     const { status, socket } = await browser.upgrade(path, { origin: target.url.origin })

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { errors, Pool } from 'undici'
+import { type Dispatcher, errors, Pool } from 'undici'
 import type { Place } from '../doctor/connection.ts'
 import { Failure } from './failure.ts'
 
@@ -37,7 +37,7 @@ const connections = 6
 export function openBrowser({ url, addresses, deadline }: Place, onClose: () => void): Browser {
   const pool = new Pool(url.origin, {
     connections,
-    // An answer has one deadline, from its request to its last byte.
+    // An answer has one deadline, from when it is asked for to its last byte.
     headersTimeout: 0,
     bodyTimeout: 0,
     connect: {
@@ -45,6 +45,10 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
       autoSelectFamily: true,
       lookup: (_, _options, done) => done(null, [...addresses]),
     },
+  })
+  let reached = false
+  pool.once('connect', () => {
+    reached = true
   })
   const jar = new Map<string, string>()
   const sockets = new Set<Duplex>()
@@ -60,7 +64,14 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
       }
       let begun: Answer | undefined
       let bytes = 0
-      let late: NodeJS.Timeout | undefined
+      let controller: Dispatcher.DispatchController | undefined
+      let late: Failure | undefined
+      const timer = setTimeout(() => {
+        late = new Failure(reached ? 'timeout' : 'connect timeout')
+        // Who still waits for one of the connections has nothing to abort.
+        controller?.abort(late)
+        reject(late)
+      }, deadline)
       pool.dispatch(
         {
           method: 'GET',
@@ -69,28 +80,29 @@ export function openBrowser({ url, addresses, deadline }: Place, onClose: () => 
           upgrade,
         },
         {
-          onRequestStart(controller) {
-            late = setTimeout(() => controller.abort(new Failure('timeout')), deadline)
+          onRequestStart(started) {
+            controller = started
+            if (late !== undefined) started.abort(late)
           },
           onRequestUpgrade(_, status, headers, socket) {
-            clearTimeout(late)
+            clearTimeout(timer)
             sockets.add(socket.on('close', () => sockets.delete(socket)))
             resolve(answer(status, headers, socket))
           },
           onResponseStart(_, status, headers) {
             begun = answer(status, headers, null)
           },
-          onResponseData(controller, chunk) {
+          onResponseData(receiving, chunk) {
             bytes += chunk.length
-            if (bytes > mostBytes) controller.abort(new Failure('too large'))
+            if (bytes > mostBytes) receiving.abort(new Failure('too large'))
             else chunks.push(chunk)
           },
           onResponseEnd() {
-            clearTimeout(late)
+            clearTimeout(timer)
             if (begun !== undefined) resolve(begun)
           },
           onResponseError(_, error) {
-            clearTimeout(late)
+            clearTimeout(timer)
             // Its own words, and its code, hold what the other side sent, or nothing.
             reject(error instanceof errors.HTTPParserError ? new Failure('no HTTP') : error)
           },

@@ -6,18 +6,18 @@ export interface WorkspaceConfig {
   readonly socketPath: string
 }
 
-/** Whether a text is a `config.js`. */
-export function isConfig(text: string): boolean {
-  return apiToken.test(text)
-}
-
+/** Of a text that is no `config.js`, nothing. */
 export function readConfig(text: string): WorkspaceConfig {
-  const session = proof.exec(text)?.[1]
+  const config = text.length > longest ? '' : text
+  const session = proof.exec(config)?.[1]
   return {
-    apiToken: apiToken.exec(text)?.[1] ?? null,
+    apiToken: apiToken.exec(config)?.[1] ?? null,
     socketPath: session === undefined ? socketPath : `${socketPath}&copilotSession=${session}`,
   }
 }
+
+/** What is longer is no `config.js`. */
+const longest = 2 ** 20
 
 export const socketPath = '/socket.io/?EIO=4&transport=websocket'
 

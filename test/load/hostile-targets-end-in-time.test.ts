@@ -1,25 +1,44 @@
 // A target that answers without end, or with what takes for ever to read, is told as a failure: the run
 // ends in time, and holds no more than it needs.
 import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
+import { WebSocketServer } from 'ws'
 import { openChannel } from '../../src/load/channel.ts'
 import { listen, startUpstream } from '../stage.ts'
 import { type Found, play } from './run.ts'
+
+setFlagsFromString('--expose-gc')
+const collect: unknown = runInNewContext('gc')
+
+/** Bytes that buffers and strings hold, all in all, once they are `few` or have had their time to become so. */
+async function heldAtLast(few: number): Promise<number> {
+  for (let tries = 1; ; tries += 1) {
+    if (typeof collect !== 'function') throw new Error('no garbage collection')
+    collect()
+    const { arrayBuffers, heapUsed } = process.memoryUsage()
+    const held = arrayBuffers + heapUsed
+    if (held <= few || tries === 50) return held
+    await wait(20)
+  }
+}
+
+/** What is held where nothing large is, and some room. */
+const few = (await heldAtLast(0)) + 8 * 2 ** 20
 
 const html = { 'Content-Type': 'text/html' }
 
 async function run(
   t: Parameters<typeof startUpstream>[0],
-  answer: (response: ServerResponse) => void,
+  answer: (response: ServerResponse, request: IncomingMessage) => void,
 ): Promise<{ readonly how: 'ended' | 'goes on'; readonly found: Found }> {
-  const { origin } = await startUpstream(t, (_, response) => {
+  const { origin } = await startUpstream(t, (request, response) => {
     response.on('error', () => {})
-    answer(response)
+    answer(response, request)
   })
   const interrupt = new AbortController()
   const target = {
@@ -70,6 +89,69 @@ t.test('a page of tags that never end', async (t) => {
   t.equal(how, 'ended')
 })
 
+/** A page that names so many files. */
+function pageOf(files: number): string {
+  return Array.from({ length: files }, (_, i) => `<script src="/${i}.js"></script>`).join('')
+}
+
+t.test('a page of very many files', async (t) => {
+  let asked = 0
+  const { how, found } = await run(t, (response, { url }) => {
+    if (url?.startsWith('/?')) return response.writeHead(200, html).end(pageOf(5000))
+    asked += 1
+    return response.end()
+  })
+  t.equal(how, 'ended')
+  t.equal(asked, 500)
+  t.match(found.kinds.asset, { count: 501, failed: 1 })
+  t.match(found.failures, { 'too many files': 1 })
+})
+
+t.test('files that never come', async (t) => {
+  let asked = 0
+  const { how, found } = await run(t, (response, { url }) => {
+    if (url?.startsWith('/?')) response.writeHead(200, html).end(pageOf(200))
+    else asked += 1
+  })
+  t.equal(how, 'ended')
+  t.match(found.kinds.asset, { count: 200, failed: 200 })
+  t.equal(found.failures['timeout'], 200)
+  t.ok(
+    asked < 100,
+    `${asked} were asked for: who waits for a connection has no more time than others`,
+  )
+  t.ok((found.kinds.asset.latency?.min ?? 0) >= 990, 'and is counted with all of the wait')
+})
+
+t.test('large pages, files and configurations are not kept while a chat goes on', async (t) => {
+  const size = 10 * 2 ** 20
+  let opened = (_: string): void => {}
+  const connected = new Promise<string>((resolve) => {
+    opened = resolve
+  })
+  const server = new WebSocketServer({ noServer: true })
+  const { origin } = await startUpstream(
+    t,
+    ({ url }, response) => {
+      const page = url?.startsWith('/?') ? pageOf(4) : ''
+      response.writeHead(200, html)
+      response.end(`${page}accessTokenSecret:"${'x'.repeat(size)}"`)
+    },
+    (request, socket, head) =>
+      server.handleUpgrade(request, socket, head, (client) => {
+        client.on('message', (message) => opened(String(message)))
+        client.send('0{"sid":"a"}')
+      }),
+  )
+  const interrupt = new AbortController()
+  const playing = play(origin, { chats: 1 }, { signal: interrupt.signal })
+  t.equal(await connected, '40{}', 'a token of that size is none')
+  const held = await heldAtLast(few)
+  t.ok(held <= few, `${held} bytes are kept`)
+  interrupt.abort()
+  await playing
+})
+
 /** A channel whose other end does this with its socket. */
 async function openTo(t: Parameters<typeof startUpstream>[0], act: (socket: Socket) => void) {
   const server = createServer((socket) => {
@@ -96,16 +178,6 @@ t.test('pings whose answers nobody reads', async (t) => {
   t.ok(socket.writableLength < 2 ** 20, `${socket.writableLength} bytes wait`)
 })
 
-setFlagsFromString('--expose-gc')
-const collect: unknown = runInNewContext('gc')
-
-/** Bytes that buffers hold, all in all. */
-function buffered(): number {
-  if (typeof collect !== 'function') throw new Error('no garbage collection')
-  collect()
-  return process.memoryUsage().arrayBuffers
-}
-
 /** The head of an unmasked frame. */
 function head(first: number, length: number): Buffer {
   const bytes = Buffer.from([first, 127, 0, 0, 0, 0, 0, 0, 0, 0])
@@ -121,13 +193,8 @@ t.test('a large message that never ends is not kept', async (t) => {
   })
   channel.connected.catch(() => {})
   while (socket.bytesRead < 15 * piece.length) await once(socket, 'data')
-  // What is let go is given back some time later.
-  let kept = buffered()
-  for (let tries = 0; tries < 50 && kept > 8 * piece.length; tries += 1) {
-    await wait(20)
-    kept = buffered()
-  }
-  t.ok(kept <= 8 * piece.length, `${kept} bytes are kept`)
+  const held = await heldAtLast(few)
+  t.ok(held <= few, `${held} bytes are kept`)
 })
 
 t.test('a message that comes byte by byte, behind a large one', async (t) => {

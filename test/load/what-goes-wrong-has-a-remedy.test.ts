@@ -79,6 +79,25 @@ t.test('each is told with what to do about it', async (t) => {
   await Promise.all(runs)
 })
 
+t.test('a connection that is never there is told from an answer that is', async (t) => {
+  // Of a TLS handshake nothing is ever answered.
+  const deaf = createSocketServer((socket) => socket.on('error', () => {}))
+  t.teardown(() => deaf.close())
+  const url = new URL(`https://127.0.0.1:${await listen(deaf)}`)
+  const target = { url, addresses: [{ address: '127.0.0.1', family: 4 }], deadline: 500 }
+  const found = await play(url.origin, { chats: 1 }, { target })
+  t.match(advice({ ...resultsOf(), ...found }), [
+    /^1 step failed with connect timeout: nothing answers at \S+: look for a firewall/,
+  ])
+})
+
+t.test('a page of too many files is told as that', (t) => {
+  t.match(advice(resultsOf({ changes: { failures: { 'too many files': 2 } } })), [
+    /^2 steps failed with too many files: a page names more than 500 /,
+  ])
+  t.end()
+})
+
 t.test('where attacks get in, it is said how they may', async (t) => {
   const { origin } = await startUpstream(t)
   const { failures, kinds } = await play(origin, { attackers: 0.9 })
