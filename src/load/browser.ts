@@ -151,12 +151,17 @@ function handshake(): Headers {
   }
 }
 
-/** RFC 6265 §5.3, as far as one origin with one path needs it. */
+/** RFC 6265 §5.3, as far as one origin with one path needs it; with the limits that browsers have. */
 function keep(jar: Map<string, string>, lines: readonly string[]): void {
   for (const line of lines) {
     const [, name, value = '', attributes = ''] = /^([^=;]+)=([^;]*)(.*)$/.exec(line) ?? []
-    if (name === undefined) continue
+    if (name === undefined || name.length + value.length > longestCookie) continue
     if (/; *max-age=0*(?:;|$)/i.test(attributes)) jar.delete(name)
     else jar.set(name, value)
+    const [oldest = ''] = jar.keys()
+    if (jar.size > mostCookies) jar.delete(oldest)
   }
 }
+
+const mostCookies = 180
+const longestCookie = 4096

@@ -35,6 +35,7 @@ const html = { 'Content-Type': 'text/html' }
 async function run(
   t: Parameters<typeof startUpstream>[0],
   answer: (response: ServerResponse, request: IncomingMessage) => void,
+  deadline = 1000,
 ): Promise<{ readonly how: 'ended' | 'goes on'; readonly found: Found }> {
   const { origin } = await startUpstream(t, (request, response) => {
     response.on('error', () => {})
@@ -44,7 +45,7 @@ async function run(
   const target = {
     url: new URL(origin),
     addresses: [{ address: '127.0.0.1', family: 4 }],
-    deadline: 1000,
+    deadline,
   }
   const playing = play(origin, { chats: 1 }, { target, signal: interrupt.signal })
   const how = await Promise.race([
@@ -96,11 +97,12 @@ function pageOf(files: number): string {
 
 t.test('a page of very many files', async (t) => {
   let asked = 0
-  const { how, found } = await run(t, (response, { url }) => {
+  const answer: Parameters<typeof run>[1] = (response, { url }) => {
     if (url?.startsWith('/?')) return response.writeHead(200, html).end(pageOf(5000))
     asked += 1
     return response.end()
-  })
+  }
+  const { how, found } = await run(t, answer, 15_000)
   t.equal(how, 'ended')
   t.equal(asked, 500)
   t.match(found.kinds.asset, { count: 501, failed: 1 })
@@ -121,6 +123,18 @@ t.test('files that never come', async (t) => {
     `${asked} were asked for: who waits for a connection has no more time than others`,
   )
   t.ok((found.kinds.asset.latency?.min ?? 0) >= 990, 'and is counted with all of the wait')
+})
+
+t.test('more cookies than a browser keeps, and larger ones', async (t) => {
+  const names = Array.from({ length: 300 }, (_, i) => `c${i}=x`)
+  let sent: readonly string[] = []
+  await run(t, (response, { url, headers: { cookie = '' } }) => {
+    const isPage = url?.startsWith('/?')
+    if (!isPage) sent = cookie.split('; ')
+    response.setHeader('set-cookie', isPage ? [...names, `large=${'x'.repeat(4096)}`] : [])
+    response.writeHead(200, html).end(isPage ? pageOf(1) : '')
+  })
+  t.strictSame(sent, names.slice(-180), 'the youngest')
 })
 
 t.test('large pages, files and configurations are not kept while a chat goes on', async (t) => {
