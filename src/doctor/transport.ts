@@ -61,6 +61,8 @@ export const tls: readonly Check[] = [
     remedy: 'Renew it, and find out why nothing has renewed it by itself.',
     needs: 'tls',
     run({ now }, { end }) {
+      // Whoever made it may have written anything there.
+      if (Number.isNaN(end.getTime())) return fail('no date')
       const seen = `until ${end.toISOString().slice(0, 10)}`
       if (end.getTime() < now) return fail(seen)
       return end.getTime() < now + 21 * day ? warn(seen) : pass(seen)

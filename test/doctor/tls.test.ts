@@ -80,6 +80,18 @@ t.test('a certificate for another name', async (t) => {
   t.equal(address.get('certificate')?.verdict, 'pass', 'an address is a name too')
 })
 
+t.test('a certificate whose end is no date', async (t) => {
+  const der = Buffer.from(foreign.cert.replace(/-----.*?-----/g, ''), 'base64')
+  // Of the leaf, which is first: two UTCTimes (X.680 §47), and the second's month.
+  const time = Buffer.from([0x17, 13])
+  der.write('99', der.indexOf(time, der.indexOf(time) + 1) + 4)
+  const cert = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`
+  const { base } = await startTls(t, { cert, key: foreign.key })
+  const results = await examined(base)
+  t.equal(results.get('certificate')?.verdict, 'fail')
+  t.match(results.get('certificate-end'), { verdict: 'fail', seen: 'no date' })
+})
+
 t.test('the certificate’s end', async (t) => {
   const { base } = await startBehindTls(t, good)
   const rows = [
