@@ -56,11 +56,16 @@ const secrets: readonly (readonly [string, Buffer])[] = [
   [`base64:${other.toString('base64url')}`, other],
   [`utf8:hex:${words}`, Buffer.from(`hex:${words}`)],
   [words, Buffer.from(words)],
+  // As a file has it, and as two have it in a rotation.
+  [`${words}\n`, Buffer.from(words)],
+  [`hex:${bytes.toString('hex')}\r\n`, bytes],
+  [`\n\tbase64:${other.toString('base64')}\n hex:${bytes.toString('hex')}`, other],
 ]
 /** With these a program ends with an error. */
 const wrong: readonly (readonly [string, string | undefined])[] = [
   ['unset', undefined],
   ['empty', ''],
+  ['blank', ' \n'],
   ['31 bytes', `hex:${bytes.toString('hex', 1)}`],
   ['hex that is cut off', `hex:${bytes.toString('hex')}a`],
   ['no hex', `hex:${'z'.repeat(80)}`],
@@ -145,7 +150,7 @@ t.test('links of every language', async (t) => {
     await t.test(name, { skip: ran.value.skip }, async (t) => {
       for (const [at, [text, key]] of secrets.entries()) {
         const printed = ran.value.printed[at] ?? ''
-        t.match(printed, /^https:\/\/[!-~]+\n$/, text.split(':')[0] ?? '')
+        t.match(printed, /^https:\/\/[!-~]+\n$/, JSON.stringify(text.slice(0, 8)))
         const { origin, pathname, search, searchParams } = new URL(printed.trim())
         t.equal(origin, base)
         const token = searchParams.get('auth') ?? ''
