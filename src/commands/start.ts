@@ -52,7 +52,7 @@ export async function start(yaml: string | null, signal: Promise<void>): Promise
   }
   const { openLinks } = await import('../links/links.ts')
   const links = await listening(config.links, 'LINKS_', () =>
-    openLinks(config, fleet.addresses[0] ?? '', log),
+    openLinks(config, fleet.addresses[0] ?? '', log, steering?.linkAsked),
   )
   if (links === null && config.links !== null) {
     await Promise.all([fleet.close(), steering?.close()])

@@ -8,20 +8,20 @@ import type { Store } from './store.ts'
 
 /** Links that are signed when they are asked for. */
 export interface Keeping {
-  /** Resolves to the 22 characters of a short link, or to null where there is no room for it. */
+  /** Resolves to the 22 characters of a short link. */
   readonly shorten: (
     client: Client,
     asked: Asked,
     uses: number,
     lasts: number,
-  ) => Promise<string | null>
-  /** Keeps a conversation's link; false where there is no room for it. */
+  ) => Promise<{ readonly id: string } | Unkept>
+  /** Keeps a conversation's link. */
   readonly keep: (
     client: Client,
     conversationId: string,
     asked: Asked,
     lasts: number,
-  ) => Promise<boolean>
+  ) => Promise<'kept' | Unkept>
   /** Uses a short link; null where it leads nowhere, or no more. */
   readonly open: (known: Known, id: string) => Promise<Found | null | 'unreachable'>
   readonly lookUp: (
@@ -30,6 +30,9 @@ export interface Keeping {
     conversationId: string,
   ) => Promise<Found | null | 'unreachable'>
 }
+
+/** Why there is no place for it. */
+export type Unkept = Exclude<Awaited<ReturnType<Store['keep']>>, 'kept'>
 
 export interface Found {
   readonly signed: Signed
@@ -51,10 +54,10 @@ export function createKeeping(store: Store): Keeping {
     asked: Asked,
     uses: number | null,
     lasts: number,
-  ): Promise<boolean> {
+  ): Promise<'kept' | Unkept> {
     const kept = { ...asked, client: id, contactCenter: contactCenter.name, at: Date.now() }
     const entry = { text: seal(name, kept), contactCenter: contactCenter.name, uses, lasts }
-    return (await store.keep(keyOf(name), entry)) === 'kept'
+    return store.keep(keyOf(name), entry)
   }
 
   async function take(name: Buffer): Promise<Kept | null | 'unreachable'> {
@@ -65,13 +68,14 @@ export function createKeeping(store: Store): Keeping {
   return {
     async shorten(client, asked, uses, lasts) {
       const name = randomBytes(16)
-      return (await put(name, client, asked, uses, lasts)) ? name.toString('base64url') : null
+      const done = await put(name, client, asked, uses, lasts)
+      return done === 'kept' ? { id: name.toString('base64url') } : done
     },
     // By each secret, so that in a rotation a replica that has only one of them finds and replaces it.
     async keep(client, conversationId, asked, lasts) {
       const names = namesOf(client.contactCenter, conversationId)
       const puts = await Promise.all(names.map((name) => put(name, client, asked, null, lasts)))
-      return puts.every(Boolean)
+      return puts.find((one) => one !== 'kept') ?? 'kept'
     },
     async open(known, id) {
       const name = Buffer.from(id, 'base64url')

@@ -11,6 +11,7 @@ import type { Counts } from '../state/refusals.ts'
 import { readError, readJson } from './faults.ts'
 import { createKeeping } from './keeping.ts'
 import { know } from './known.ts'
+import { reasonOf } from './reasons.ts'
 import { addReference, described } from './reference.ts'
 import { refuse } from './refusing.ts'
 import { addRoutes } from './routes.ts'
@@ -28,14 +29,19 @@ export interface Links {
 
 const most = { connections: 1000, body: 16 * 1024, parameter: 4096 }
 
+/** What came of a request, in words that metrics may have as labels; '' where there is none. */
+export type Outcome = Readonly<Record<'asked' | 'reason' | 'contact_center', string>>
+
 /**
  * Opens the links API; null where the settings want none. `gateway` is where the public listener
- * listens, for links without a PUBLIC_URL. Rejects where the address can't be had.
+ * listens, for links without a PUBLIC_URL; `count` hears of each request. Rejects where the address
+ * can't be had.
  */
 export async function openLinks(
   initial: Config,
   gateway: string,
   log: Logger,
+  count: (outcome: Outcome) => void = () => {},
 ): Promise<Links | null> {
   const { links, listener, redisUrl } = initial
   if (links === null) return null
@@ -49,7 +55,7 @@ export async function openLinks(
     const refused = begin(request, reply)
     if (refused !== undefined || !request.is404) return refused
     // Before a body is waited for: whoever sends none would hold the connection.
-    return refuse(request, reply, 404)
+    return refuse(request, reply, 'not-found')
   })
   app.addHook('onSend', async (_, reply) => {
     // RFC 9112 §9.6: what is kept alive would be waited for.
@@ -59,7 +65,7 @@ export async function openLinks(
   app.setErrorHandler((error, request, reply) => {
     const { status, faults } = readError(error, request.body)
     if (status >= 500) log.error({ event: 'internal-error', err: error })
-    return refuse(request, reply, status, faults)
+    return refuse(request, reply, reasonOf(status), faults)
   })
   const store = await createStore(redisUrl, log)
   try {
@@ -106,13 +112,15 @@ export async function openLinks(
     const isHost = isAuthority(headers.host ?? '') && URL.canParse(origin)
     if (hosts.length === 1 && isHost) return undefined
     const problem = hosts.length === 1 ? 'is no host and port' : 'must be there once'
-    return refuse(request, reply, 400, [{ field: 'Host', problem }])
+    return refuse(request, reply, 'request-malformed', [{ field: 'Host', problem }])
   }
 
   function conclude(request: FastifyRequest, reply: FastifyReply): void {
     const { told, requestId, ip } = visitOf(request)
     const durationMs = Math.round(reply.elapsedTime)
     log.info({ event: 'link', ...told, status: reply.statusCode, requestId, ip, durationMs })
+    const { asked = '', reason = '', contactCenter = '' } = told
+    count({ asked, reason, contact_center: contactCenter })
   }
 
   function createApp(config: Config): FastifyInstance {
@@ -149,7 +157,9 @@ export async function openLinks(
         const isLong = code === 'FST_ERR_MAX_PARAM_LENGTH'
         const problem = isLong ? 'is too long' : 'is not percent-encoded as it should be'
         const fault = { field: 'path', problem }
-        if (begin(request, reply) === undefined) refuse(request, reply, 400, [fault])
+        if (begin(request, reply) === undefined) {
+          refuse(request, reply, 'request-malformed', [fault])
+        }
         conclude(request, reply)
       },
     })

@@ -4,6 +4,7 @@ import { framedBy } from '../forward/frame-ancestors.ts'
 import { pageCsp, refusalPage } from '../pages.ts'
 import { acceptsHtml } from '../refusal.ts'
 import type { Fault } from './faults.ts'
+import { denials, type Reason } from './reasons.ts'
 import { type Visit, visitOf } from './visit.ts'
 
 /** No more faults are told at once. */
@@ -16,14 +17,15 @@ const most = 20
 export function refuse(
   request: FastifyRequest,
   reply: FastifyReply,
-  wrong: number,
+  wrong: Reason,
   faults: readonly Fault[] = [],
 ): FastifyReply {
   const visit = visitOf(request)
   const { known, requestId, ip, told } = visit
-  const isGuess = wrong === 401 || (wrong === 404 && told.asked === 'open')
+  const isGuess = denials[wrong] === 401 || (wrong === 'link-unknown' && told.asked === 'open')
   const wait = isGuess ? known.refusals.count(ip, Date.now()) : 0
-  const status = wait > 0 ? 429 : wrong
+  told.reason = wait > 0 ? 'rate-limited' : wrong
+  const status = denials[told.reason]
   reply.code(status)
   // RFC 9110 §10.2.3, in seconds
   if (status === 429) reply.header('retry-after', String(Math.ceil(wait / 1000)))

@@ -11,6 +11,9 @@ interface OfConversation {
   readonly Params: { readonly conversationId: string }
 }
 
+/** What a client hears of a store that takes or gives nothing. */
+const unkept = { full: 'store-full', unreachable: 'state-unreachable' } as const
+
 const conversation = '/links/by-conversation/:conversationId'
 
 /** What clients ask, and what agents open. */
@@ -25,18 +28,18 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
       if (short !== false) told.asked = 'shorten'
       const now = Date.now()
       const read = readAsked(request.body, short !== false)
-      if ('problem' in read) return refuse(request, reply, 400, [read])
+      if ('problem' in read) return refuse(request, reply, 'request-malformed', [read])
       const { warnings, ...asked } = read
       const signed = known.sign(client.contactCenter, asked, now)
-      if ('problem' in signed) return refuse(request, reply, signed.status, [signed])
+      if ('problem' in signed) return refuse(request, reply, signed.reason, [signed])
       Object.assign(told, { userId: asked.userId, sessionId: asked.sessionId })
       if (short === false) return { ...signed, warnings }
       const { uses = 1, expiresIn = shortLasts } = short === true ? {} : short
       const lasts = readDuration('short.expiresIn', expiresIn)
-      if (typeof lasts !== 'number') return refuse(request, reply, 400, [lasts])
-      const id = await shorten(client, asked, uses, lasts)
-      if (id === null) return refuse(request, reply, 503)
-      const made = shortened(`${origin}/o/${id}`, now + lasts)
+      if (typeof lasts !== 'number') return refuse(request, reply, 'request-malformed', [lasts])
+      const kept = await shorten(client, asked, uses, lasts)
+      if (typeof kept === 'string') return refuse(request, reply, unkept[kept])
+      const made = shortened(`${origin}/o/${kept.id}`, now + lasts)
       return { ...signed, ...made, warnings: [...warnings, ...made.warnings] }
     },
   )
@@ -49,16 +52,16 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
       const client = clientOf(request)
       const now = Date.now()
       const read = readAsked(request.body, true)
-      if ('problem' in read) return refuse(request, reply, 400, [read])
+      if ('problem' in read) return refuse(request, reply, 'request-malformed', [read])
       const { warnings, ...asked } = read
       const lasts = readDuration('keepFor', request.body.keepFor ?? conversationLasts)
-      if (typeof lasts !== 'number') return refuse(request, reply, 400, [lasts])
+      if (typeof lasts !== 'number') return refuse(request, reply, 'request-malformed', [lasts])
       // What could not be signed later is refused now.
       const signed = known.sign(client.contactCenter, asked, now)
-      if ('problem' in signed) return refuse(request, reply, signed.status, [signed])
+      if ('problem' in signed) return refuse(request, reply, signed.reason, [signed])
       Object.assign(told, { userId: asked.userId, sessionId: asked.sessionId })
       const kept = await keep(client, request.params.conversationId, asked, lasts)
-      if (!kept) return refuse(request, reply, 503)
+      if (kept !== 'kept') return refuse(request, reply, unkept[kept])
       return { expiresAt: new Date(now + lasts).toISOString(), warnings }
     },
   )
@@ -69,8 +72,8 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
     async (request, reply) => {
       const { known } = visitOf(request)
       const found = await lookUp(known, clientOf(request), request.params.conversationId)
-      if (found === 'unreachable') return refuse(request, reply, 503)
-      if (found === null) return refuse(request, reply, 404)
+      if (found === 'unreachable') return refuse(request, reply, unkept.unreachable)
+      if (found === null) return refuse(request, reply, 'link-unknown')
       tell(request, found, clientOf(request).id)
       return found.signed
     },
@@ -78,22 +81,26 @@ export function addRoutes(app: FastifyInstance, { shorten, keep, lookUp, open }:
 
   app.get<{ Params: { id: string } }>(
     '/o/:id',
-    { schema: schemas.open, exposeHeadRoute: false, onRequest: opening },
+    { schema: schemas.open, exposeHeadRoute: false, onRequest: telling('open') },
     async (request, reply) => {
-      if (!isOpening(request.headers)) return refuse(request, reply, 403)
+      if (!isOpening(request.headers)) return refuse(request, reply, 'no-navigation')
       const found = await open(visitOf(request).known, request.params.id)
-      if (found === 'unreachable') return refuse(request, reply, 503)
-      if (found === null) return refuse(request, reply, 404)
+      if (found === 'unreachable') return refuse(request, reply, unkept.unreachable)
+      if (found === null) return refuse(request, reply, 'link-unknown')
       tell(request, found, found.client)
       return reply.code(303).header('location', found.signed.url).send()
     },
   )
-  // Nothing is used up, and nothing told: scanners of mail and chats ask so.
-  app.head('/o/:id', { schema: { hide: true }, onRequest: opening }, (_, reply) => reply.send())
+  // Nothing is used up, looked at or told: scanners of mail and chats ask so.
+  app.head('/o/:id', { schema: { hide: true }, onRequest: telling('preview') }, (_, reply) =>
+    reply.send(),
+  )
 }
 
-async function opening(request: FastifyRequest): Promise<void> {
-  visitOf(request).told.asked = 'open'
+function telling(asked: Asking) {
+  return async (request: FastifyRequest): Promise<void> => {
+    visitOf(request).told.asked = asked
+  }
 }
 
 /** Lets clients pass, before a body is read. */
@@ -106,10 +113,18 @@ function asking(asked: Asking) {
     visit.told.asked = asked
     // Secrets are of servers: a browser that was told one would add it for any page.
     const site = request.headers['sec-fetch-site']
-    if (site !== undefined && site !== 'none') return refuse(request, reply, 403)
-    visit.client = visit.known.find(request.headers.authorization)
-    if (visit.client === null) return refuse(request, reply, 401)
-    const { id, contactCenter } = visit.client
+    if (site !== undefined && site !== 'none') {
+      return refuse(request, reply, 'origin-refused')
+    }
+    const found = visit.known.find(request.headers.authorization)
+    if ('reason' in found) {
+      const { claimed, hint, reason } = found
+      if (claimed !== null) visit.told.client = claimed
+      if (hint !== null) visit.told.hint = hint
+      return refuse(request, reply, reason)
+    }
+    visit.client = found
+    const { id, contactCenter } = found
     Object.assign(visit.told, { contactCenter: contactCenter.name, client: id })
     return undefined
   }

@@ -13,7 +13,7 @@ export interface Signed {
 
 /** Why a contact center gets no such link. */
 export interface Unsigned extends Fault {
-  readonly status: 400 | 403
+  readonly reason: 'request-malformed' | 'url-token-unknown'
 }
 
 /** Signs as a contact center signs, at a moment in ms since the epoch. */
@@ -32,7 +32,8 @@ export function createSigner(baseUrl: URL, contactCenters: readonly ContactCente
     const isOwn = urlTokens === null ? owner === undefined : owner === name
     const [secret] = secrets
     if (!isOwn || secret === undefined) {
-      return { status: 403, field: 'urlToken', problem: 'is none of this contact center’s' }
+      const problem = 'is none of this contact center’s'
+      return { reason: 'url-token-unknown', field: 'urlToken', problem }
     }
     // What the gateway would not take for so long is not promised.
     const lasts = Math.max(1000, Math.min(asked.expiresIn, tokens.maxAge ?? asked.expiresIn))
@@ -42,7 +43,7 @@ export function createSigner(baseUrl: URL, contactCenters: readonly ContactCente
       return { url: url.href, expiresAt: new Date(end).toISOString() }
     } catch (error) {
       if (!(error instanceof CopilotLinkError)) throw error
-      return { status: 400, ...faultOf(error) }
+      return { reason: 'request-malformed', ...faultOf(error) }
     }
   }
 }

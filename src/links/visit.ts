@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import { originOf } from '../client.ts'
 import type { Client } from './clients.ts'
 import type { Known } from './known.ts'
+import type { Reason } from './reasons.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -24,13 +25,16 @@ export interface Visit {
 
 interface Told {
   asked?: Asking
+  reason?: Reason
+  hint?: string
   contactCenter?: string
+  /** Of a refusal the one that was named, and may not have been it. */
   client?: string
   userId?: string
   sessionId?: string
 }
 
-export type Asking = 'sign' | 'shorten' | 'keep' | 'look-up' | 'open' | 'reference'
+export type Asking = 'sign' | 'shorten' | 'keep' | 'look-up' | 'open' | 'preview' | 'reference'
 
 export function beginVisit(request: FastifyRequest, known: Known): Visit {
   const client = known.readClient(request.raw)

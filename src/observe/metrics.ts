@@ -139,6 +139,12 @@ export const metrics = {
     help: 'When the published keys were fetched the last time; 0: never.',
     aggregator: 'max',
   },
+  links: {
+    name: 'copilot_gateway_links_total',
+    type: 'counter',
+    labels: ['asked', 'reason', 'contact_center'],
+    help: 'Requests to the links API; reason is why one was refused, and empty where it was done.',
+  },
   buildInfo: {
     name: 'copilot_gateway_build_info',
     type: 'gauge',

@@ -76,6 +76,8 @@ export interface Overview {
   readonly drain: () => void
   /** An operator ended sessions. */
   readonly revoked: (revoked: Revoked) => void
+  /** The links API answered, with these labels. */
+  readonly linkAsked: (outcome: Readonly<Record<string, string>>) => void
   /** Resolves once each upstream has been probed. */
   readonly upstreamsKnown: () => Promise<unknown>
   /** As of the latest reports: whoever asks needs no token, so that it costs next to nothing. */
@@ -111,6 +113,7 @@ export function createOverview(
   const startedAt = Date.now()
   const registry = createRegistry()
   const revocations = counter(registry, metrics.revocations)
+  const links = counter(registry, metrics.links)
   const sessionsGauge = gauge(registry, metrics.sessions)
   const upstreamUp = gauge(registry, metrics.upstreamUp)
   gauge(registry, metrics.buildInfo).set({ version: surroundings.version }, 1)
@@ -165,6 +168,7 @@ export function createOverview(
       revocations.inc()
       sessions.revoke(revoked)
     },
+    linkAsked: (outcome) => links.inc(outcome),
     upstreamsKnown: surroundings.upstreamsKnown,
     readiness,
     async status() {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { createAdmin } from '../admin/admin.ts'
 import { explain } from '../explain/explain.ts'
-import { createOverview } from '../observe/overview.ts'
+import { createOverview, type Overview } from '../observe/overview.ts'
 import { createUpstreamHealth } from '../observe/upstream-health.ts'
 import type { Config } from '../settings/config.ts'
 import type { Fleet } from './fleet.ts'
@@ -14,6 +14,7 @@ export interface Steering {
   readonly reload: (config: Config) => void
   /** The fleet stops soon: it is no longer ready. */
   readonly drain: () => void
+  readonly linkAsked: Overview['linkAsked']
   readonly close: () => Promise<void>
 }
 
@@ -58,6 +59,7 @@ export async function openSteering(
         admin.changeToken(config.admin?.token ?? null)
       },
       drain: overview.drain,
+      linkAsked: overview.linkAsked,
       async close() {
         await admin.close()
         close()

@@ -99,10 +99,20 @@ t.test('two processes', { skip: redisMissing }, async (t) => {
 
 t.test('no contact center takes all of Redis', { skip: redisMissing }, async (t) => {
   const redis = await startRedis(t)
-  const { origin } = await startLinks(t, gateway, { REDIS_URL: redis.url })
+  const { origin, told } = await startLinks(t, gateway, { REDIS_URL: redis.url })
   const full = Array.from({ length: 20_000 }, (_, i) => [Date.now() + 3_600_000, `key-${i}`])
   await redis.client.zadd('copilot-gateway:links:default', ...full.flat())
   t.equal((await call(origin, '/links', { ...byIds, short: true })).status, 503)
   await redis.client.zadd('copilot-gateway:links:default', Date.now() - 1, 'key-7')
-  t.match(await shorten(origin), /^\/o\//, 'what is over makes room')
+  const short = await shorten(origin)
+  t.match(short, /^\/o\//, 'what is over makes room')
+  await redis.stop()
+  t.equal((await call(origin, '/links', { ...byIds, short: true })).status, 503)
+  t.equal((await ask(origin, short)).status, 503)
+  const [isFull, , isAway, isAwayToo] = (await told(4)).map(({ reason }) => reason)
+  t.same(
+    [isFull, isAway, isAwayToo],
+    ['store-full', 'state-unreachable', 'state-unreachable'],
+    'the log tells one from the other',
+  )
 })

@@ -1,7 +1,17 @@
 // A short link leads its agent to the gateway, as often as was asked, and nobody by accident.
 import t from 'tap'
 import { ask, ids, startGateway, startUpstream } from '../stage.ts'
-import { basic, byIds, call, client, led, navigation, shorten, startLinks } from './stage.ts'
+import {
+  basic,
+  byIds,
+  call,
+  client,
+  led,
+  navigation,
+  otherSecret,
+  shorten,
+  startLinks,
+} from './stage.ts'
 
 const gateway = 'https://gateway.example'
 const newer = 'a-newer-shared-secret-of-256-bits-as-text'
@@ -157,16 +167,25 @@ t.test('a link that leads nowhere says so to its agent', async (t) => {
   t.match(JSON.parse(problem.body), { status: 404, title: 'Not Found', requestId: String })
 })
 
-t.test('each request is one line', async (t) => {
-  const { origin, told } = await startLinks(t, gateway)
+t.test('each request is one line, which says why it was refused', async (t) => {
+  const { origin, told } = await startLinks(t, gateway, { URL_TOKENS: ids.URLToken })
   const path = await shorten(origin)
+  await ask(origin, path, { method: 'HEAD' })
+  await ask(origin, path, { headers: { 'Sec-Purpose': 'prefetch' } })
   await ask(origin, path)
   await ask(origin, path)
   await call(origin, '/links', byIds)
   await call(origin, '/links', {})
+  await call(origin, '/links', '', { headers: { ...basic(), 'Content-Type': 'text/plain' } })
+  await call(origin, '/links', JSON.stringify({ uui: 'x'.repeat(16 * 1024) }))
   await call(origin, '/links', byIds, { headers: {} })
+  await call(origin, '/links', byIds, { headers: basic('crm', otherSecret) })
+  await call(origin, '/links', byIds, { headers: basic('nobody') })
+  await call(origin, '/links', byIds, { headers: { ...basic(), 'Sec-Fetch-Site': 'cross-site' } })
+  await call(origin, '/links', { ...byIds, urlToken: '9c2b17aa' })
   await call(origin, '/links/by-conversation/17', byIds, { method: 'PUT' })
   await call(origin, '/links/by-conversation/17', undefined)
+  await call(origin, '/links/by-conversation/18', undefined)
   await ask(origin, '/openapi.json')
   await ask(origin, '/nothing')
   await ask(origin, '/%zz')
@@ -174,16 +193,25 @@ t.test('each request is one line', async (t) => {
   const whose = { userId: ids.userId, sessionId: ids.sessionId }
   const rows = [
     { asked: 'shorten', status: 200, ...who, ...whose },
+    { asked: 'preview', status: 200 },
+    { asked: 'open', reason: 'no-navigation', status: 403 },
     { asked: 'open', status: 303, ...who, ...whose },
-    { asked: 'open', status: 404 },
+    { asked: 'open', reason: 'link-unknown', status: 404 },
     { asked: 'sign', status: 200, ...who, ...whose },
-    { asked: 'sign', status: 400, ...who },
-    { asked: 'sign', status: 401 },
+    { asked: 'sign', reason: 'request-malformed', status: 400, ...who },
+    { asked: 'sign', reason: 'not-json', status: 415, ...who },
+    { asked: 'sign', reason: 'body-too-large', status: 413, ...who },
+    { asked: 'sign', reason: 'client-missing', status: 401 },
+    { asked: 'sign', reason: 'client-invalid', status: 401, client: 'crm' },
+    { asked: 'sign', reason: 'client-invalid', status: 401 },
+    { asked: 'sign', reason: 'origin-refused', status: 403 },
+    { asked: 'sign', reason: 'url-token-unknown', status: 403, ...who },
     { asked: 'keep', status: 200, ...who, ...whose },
     { asked: 'look-up', status: 200, ...who, ...whose },
+    { asked: 'look-up', reason: 'link-unknown', status: 404, ...who },
     { asked: 'reference', status: 200 },
-    { status: 404 },
-    { status: 400 },
+    { reason: 'not-found', status: 404 },
+    { reason: 'request-malformed', status: 400 },
   ]
   const lines = await told(rows.length)
   t.equal(lines.length, rows.length)

@@ -36,6 +36,15 @@ t.test('its address stands beside the others, and it closes with them', async (t
   t.same(more, [])
   t.equal((await ask(admin, '/healthz')).status, 200)
   await letsIn(t, origin, gateway.origin)
+  await ask(origin, '/links', { method: 'POST' })
+  const series = ({ body }: { readonly body: string }): string[] =>
+    body.match(/^copilot_gateway_links_total.*$/gm)?.sort() ?? []
+  t.same(series(await ask(admin, '/metrics')), [
+    'copilot_gateway_links_total{asked="open",reason="",contact_center="default"} 1',
+    'copilot_gateway_links_total{asked="open",reason="link-unknown",contact_center=""} 1',
+    'copilot_gateway_links_total{asked="shorten",reason="",contact_center="default"} 1',
+    'copilot_gateway_links_total{asked="sign",reason="client-missing",contact_center=""} 1',
+  ])
   // Who says nothing is not waited for.
   const idle = await dial(t, Number(new URL(origin).port))
   gateway.kill('SIGTERM')

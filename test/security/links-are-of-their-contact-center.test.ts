@@ -91,7 +91,7 @@ t.test('a conversation is its contact center’s own', async (t) => {
 
 t.test('a credential is all of it, and a secret that can’t be guessed', async (t) => {
   const weak = 'correct-horse'
-  const { origin, reload, log } = await startLinks(t, gateway, {
+  const { origin, reload, log, told } = await startLinks(t, gateway, {
     LINKS_CLIENTS: `${client()} ${client('pbx', otherSecret)} ${client('weak', weak)}`,
   })
   const encoded = (text: string, scheme = 'Basic') => ({
@@ -131,6 +131,14 @@ t.test('a credential is all of it, and a secret that can’t be guessed', async 
     }
   }
   t.notMatch(log(), clientSecret.slice(0, 16))
+  const lines = (await told(64)).filter((line) => line['hint'] !== undefined)
+  t.ok(lines.every(({ hint }) => /64 hex digits/.test(`${hint}`)))
+  t.same(
+    new Set(lines.map(({ client }) => client)),
+    new Set(['crm', 'weak']),
+    'the log tells the operators of a client whose secret is none',
+  )
+  t.notMatch(log(), weak)
   for (const scheme of ['Basic', 'basic', 'BASIC ']) {
     t.equal((await call(origin, '/links', byIds, { headers: encoded(right, scheme) })).status, 200)
   }

@@ -21,7 +21,7 @@ t.test('ids are 128 random bits', async (t) => {
 })
 
 t.test('who guesses is told less and less, and agents beside them are led on', async (t) => {
-  const { origin } = await startLinks(t, gateway, { RATE_LIMIT: '5/1h' })
+  const { origin, told } = await startLinks(t, gateway, { RATE_LIMIT: '5/1h' })
   const path = await shorten(origin, { short: { uses: 2 } })
   const guess = (i: number) => ask(origin, `/o/${String(i).padStart(21, 'x')}A`)
   for (let i = 0; i < 5; i += 1) t.equal((await guess(i)).status, 404)
@@ -31,6 +31,9 @@ t.test('who guesses is told less and less, and agents beside them are led on', a
   t.equal((await ask(origin, path)).status, 303, 'at the same address')
   t.equal((await call(origin, '/links', byIds, { headers: {} })).status, 429, 'secrets alike')
   t.equal((await call(origin, '/links', byIds)).status, 200, 'what is right is answered')
+  const reasons = (await told(10)).map(({ reason }) => reason ?? '')
+  const guesses = [...Array(5).fill('link-unknown'), 'rate-limited']
+  t.same(reasons, ['', ...guesses, '', 'rate-limited', ''])
 })
 
 t.test('unknown, malformed, used and foreign ones are answered alike', async (t) => {
