@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { denials } from '../src/access/decision.ts'
 import { usage } from '../src/commands/usage.ts'
+import { denials as links } from '../src/links/reasons.ts'
 import { advice } from '../src/observe/advice.ts'
 import { type Metric, metrics } from '../src/observe/metrics.ts'
 import { refusalPage } from '../src/pages.ts'
@@ -97,6 +98,16 @@ t.test('the table of reasons is the code’s', async (t) => {
     ]),
   )
   t.same(Object.keys(advice), Object.keys(denials))
+})
+
+t.test('the table of the links API’s reasons is the code’s', async (t) => {
+  t.same(
+    table('| why a link is refused |', read('docs/runbook.md')).map(([reason = '', status]) => [
+      names(reason)[0],
+      status,
+    ]),
+    Object.entries(links).map(([reason, status]) => [reason, String(status)]),
+  )
 })
 
 t.test('the fields of an audit line are documented, and nothing else is', async (t) => {
