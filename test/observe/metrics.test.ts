@@ -117,6 +117,9 @@ t.test('each metric counts what it says', async (t) => {
   observations.revoked({ contactCenter: null, userId: null, sessionId: '2' }, true)
   observations.revoked({ contactCenter: null, userId: null, sessionId: '9' }, false)
   overview.revoked({ contactCenter: null, userId: null, sessionId: '9' })
+  const unknown = { asked: 'open', reason: 'link-unknown', contact_center: '' }
+  overview.linkAsked(unknown)
+  overview.linkAsked(unknown)
   observations.handshakeFailed()
   observations.reloaded(['JWT_SECRET is too short'])
   const allow = { decision: 'allow', reason: '', ...http }
@@ -152,6 +155,7 @@ t.test('each metric counts what it says', async (t) => {
     ['Redis', metrics.redisUp, {}, 1],
     ['published keys', metrics.jwksUp, { contact_center: 'acme' }, 1],
     ['fetched', metrics.jwksLastSuccess, { contact_center: 'acme' }, 1_900_000_000],
+    ['links', metrics.links, unknown, 2],
     ['build', metrics.buildInfo, { version: '1.2.3' }, 1],
   ] as const) {
     t.equal(await sampleOf(overview, metric, labels), value, name)
