@@ -356,7 +356,7 @@ t.test('wrong usage', async (t) => {
     ['an option that uui lacks', ['uui', '--hide', 'a'], /^Unknown option '--hide'/m],
     ['no base', ['link', ...who, '--base', 'gateway'], /^--base must be a URL of http or https/m],
     ['no duration', ['link', ...who, '--expires', '8'], /^--expires must be a number and ms/m],
-    ['no time', ['link', ...who, '--expires', '1ms'], /^--expires must be 1000ms or more$/m],
+    ['no time', ['link', ...who, '--expires', '1ms'], /^--expires must be 1s or more$/m],
   ]
   const refusals = rows.map(async ([name, args, message]) => {
     const { stdout, stderr, code } = await run(args, needed)

@@ -302,6 +302,10 @@ function readAll(told: Told, surroundings: Surroundings): Read | Problems {
   if (publicOrigins?.some((own) => own.startsWith('http:') && !isLoopback(new URL(own).hostname))) {
     warn(settings.publicUrl, 'is plain HTTP: browsers keep no session there, and no link is secret')
   }
+  if (linksUrl?.protocol === 'http:' && !isLoopback(linksUrl.hostname)) {
+    const risk = 'a short link is a credential, and crosses the network in the clear'
+    warn(settings.linksUrl, `is plain HTTP: ${risk}`)
+  }
   const https = wantsTls || publicOrigins?.some((own) => own.startsWith('https:'))
   if (host !== null && !isLoopback(host) && !https) {
     warn(

@@ -71,7 +71,10 @@ export function duration(
   return (text) => {
     const value = text === '0' ? 0 : measure(text, milliseconds)
     if (value === null) return wrong('must be a number and ms, s, m, h or d, such as 90s or 1.5h')
-    if (value < least) return wrong(`must be ${least}ms or more`)
+    if (value < least) {
+      const written = least % milliseconds.s === 0 ? `${least / milliseconds.s}s` : `${least}ms`
+      return wrong(`must be ${written} or more`)
+    }
     if (value > most) return wrong(`must be ${Math.floor(most / milliseconds.d)}d or less`)
     return fine(value)
   }

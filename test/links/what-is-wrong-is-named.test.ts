@@ -47,7 +47,8 @@ t.test('each field that is wrong is named', async (t) => {
     ['a field of the other route', { ...byIds, keepFor: '1h' }, ['keepFor', 'is not known here']],
     ['no unit', { ...byIds, expiresIn: '90' }, ['expiresIn', unit]],
     ['seconds', { ...byIds, expiresIn: 3600 }, ['expiresIn', 'must be string']],
-    ['too short', { ...byIds, expiresIn: '999ms' }, ['expiresIn', 'must be 1000ms or more']],
+    ['too short', { ...byIds, expiresIn: '999ms' }, ['expiresIn', 'must be 1s or more']],
+    ['no time at all', { ...byIds, expiresIn: '0s' }, ['expiresIn', 'must be 1s or more']],
     ['too long', { ...byIds, expiresIn: '8d' }, ['expiresIn', 'must be 7d or less']],
     ['ids beside a link', { url: plainLink, userId }, ['userId', 'has no place beside url']],
     [

@@ -51,7 +51,7 @@ t.test('what is wrong with a flag is said, of all flags', async (t) => {
     [{ rate: '0/s' }, '--rate must be a number a second or minute, such as 2/s'],
     [{ rate: '5/h' }, '--rate must be a number a second or minute, such as 2/s'],
     [{ duration: '30' }, '--duration must be a number and ms, s, m, h or d, such as 90s or 1.5h'],
-    [{ duration: '999ms' }, '--duration must be 1000ms or more'],
+    [{ duration: '999ms' }, '--duration must be 1s or more'],
     [{ duration: '30d' }, '--duration must be 24d or less'],
     [{ messages: '0' }, '--messages must be 10ms or more'],
     [{ ramp: '15001ms' }, '--duration must be twice --ramp or more'],

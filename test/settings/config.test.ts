@@ -786,6 +786,11 @@ t.test('what is doubtful is warned of', (t) => {
     ],
     [{ ...links, LINKS_HOST: '0.0.0.0', LINKS_URL: 'https://links.example' }],
     [{ ...links, LINKS_HOST: '0.0.0.0', ...tls }],
+    [{ LINKS_URL: 'http://localhost:8081' }],
+    [
+      { ...links, LINKS_URL: 'http://links.example' },
+      'LINKS_URL is plain HTTP: a short link is a credential, and crosses the network in the clear',
+    ],
     [{ HOST: '::', PUBLIC_URL: 'http://gateway.example' }, publicHttp, network],
     [{ PUBLIC_URL: 'https://gateway.example http://gateway.example' }, publicHttp],
     [{ PUBLIC_URL: 'http://localhost:8080 http://[::1]:8080' }],
