@@ -14,7 +14,7 @@ export interface Asked {
 }
 
 interface Read extends Asked {
-  /** What is odd about a User-to-User value. */
+  /** What is odd about it, in sentences that quote nothing. */
   readonly warnings: readonly string[]
 }
 
@@ -27,15 +27,19 @@ export function readAsked(body: LinkBody, kept: boolean): Read | Fault {
   if (typeof expiresIn !== 'number') return expiresIn
   const found = readIds(body)
   if ('problem' in found) return found
-  const { warnings: _, ...named } = found
-  const ids = Object.entries(named).map(([field, id]) => ({ field, length: Array.from(id).length }))
+  const { warnings, ...named } = found
+  const ids = Object.entries(named).map(([field, id]) => ({
+    field,
+    id,
+    length: Array.from(id).length,
+  }))
   const tooLong = ids.find(({ length }) => length > longestId)
   if (tooLong) return { field: tooLong.field, problem: `has more than ${longestId} characters` }
   if (kept && Buffer.byteLength(JSON.stringify(named)) > mostKept) {
     const [{ field } = { field: '' }] = ids.sort((a, b) => b.length - a.length)
     return { field, problem: `is too long to be kept: with the others over ${mostKept} bytes` }
   }
-  return { ...found, expiresIn }
+  return { ...named, warnings: [...warnings, ...ids.flatMap(oddOfId)], expiresIn }
 }
 
 /** In ms. */
@@ -84,5 +88,20 @@ function ofLink(
   const said = 'warnings' in found ? found.warnings : []
   // It has arrived, however long, and is signed here.
   const odd = said.filter(({ warning }) => !/^(?:not-signed$|longer-)/.test(warning))
-  return { userId, sessionId, urlToken, warnings: odd.map(({ message }) => message) }
+  const warnings = [...odd.map(({ message }) => message), ...oddOfLink(new URL(found.url))]
+  return { userId, sessionId, urlToken, warnings }
+}
+
+/** What the gateway would not take as it is. */
+function oddOfLink({ search, hash }: URL): string[] {
+  const escaped =
+    'The link was HTML-escaped: it has &amp; where & belongs, and only here that is read'
+  const rest = 'What stands behind the # of the link is left out; in an id it is written %23'
+  return [...(search.includes('&amp;') ? [escaped] : []), ...(hash === '' ? [] : [rest])]
+}
+
+/** The desktop has such an id too, or nothing matches. */
+function oddOfId({ field, id }: { readonly field: string; readonly id: string }): string[] {
+  const isOdd = /\p{Cc}|^\s|\s$/u.test(id)
+  return isOdd ? [`${field} has a control character, or white space at one of its ends`] : []
 }

@@ -136,7 +136,7 @@ const warned = {
     type: 'array',
     items: { type: 'string' },
     description:
-      'What is odd about a User-to-User value, or may go wrong on its way, such as one that is longer than a system takes.',
+      'What is odd about a link, a User-to-User value or an id, although it is signed; or may go wrong on its way, such as a value that is longer than a system takes.',
   },
 }
 

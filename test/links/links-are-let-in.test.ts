@@ -24,7 +24,7 @@ t.test('by ids, by a plain link, by a User-to-User value', async (t) => {
   for (const [name, body] of Object.entries({
     ids: byIds,
     'a plain link': { url: plainLink },
-    'a plain link with more in it': { url: `${plainLink}&lang=de#top` },
+    'a plain link with more in it': { url: `${plainLink}&lang=de` },
     'a value in hex': { uui: formatUui(plainLink) },
     'a value in hex, with pd': { uui: formatUui(plainLink, 'hex-pd') },
     'a quoted value': { uui: formatUui(plainLink, 'quoted') },
@@ -58,6 +58,31 @@ t.test('what is odd about a User-to-User value is said', async (t) => {
     const { body: text } = await call(origin, target, body, { method })
     t.match(JSON.parse(text).warnings, [/^A link without quotes ends at a comma/])
     t.notMatch(text, 'until it is signed')
+  }
+})
+
+t.test('what is odd about a link or an id is said, and it is signed all the same', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, upstream.origin)
+  const { origin } = await startLinks(t, gateway.origin)
+  const escaped = plainLink.replaceAll('&', '&amp;')
+  for (const [body, ...said] of [
+    [{ url: escaped }, /^The link was HTML-escaped: .*&amp;/],
+    [{ uui: formatUui(escaped) }, /^The link was HTML-escaped/],
+    [{ url: `${plainLink}#top` }, /^What stands behind the # .* left out/],
+    [{ url: `${escaped}#top` }, /HTML-escaped/, /behind the #/],
+    [{ ...byIds, userId: 'a\u0000b' }, /^userId has a control character/],
+    [{ ...byIds, sessionId: ' s\u0007' }, /^sessionId has a control character, or .* its ends/],
+    [{ url: `${plainLink.replace('userId=', 'userId=%20')}` }, /^userId has/],
+    [{ uui: 'X-User-ID: 7\r\nX-Session-ID: 8', urlToken: 't\u00a0' }, /^urlToken has/],
+    [byIds],
+  ] as const) {
+    const { status, body: text } = await call(origin, '/links', body)
+    t.equal(status, 200, text)
+    const { url, warnings } = JSON.parse(text)
+    t.match(warnings, said, JSON.stringify(body))
+    t.equal(warnings.length, said.length)
+    t.equal((await ask(gateway.origin, led(url).target)).status, 200)
   }
 })
 
