@@ -181,7 +181,7 @@ export const settings = {
     form: 'list',
     parse: linksClients,
     meaning:
-      'Who may ask the links API, each as id:sha256:hash of a random secret, separated by white space.',
+      'Who may ask the links API, each as id:sha256:hash, separated by white space; a secret is 64 random hex digits.',
   },
   tlsCert: {
     name: 'TLS_CERT_FILE',

@@ -11,6 +11,7 @@ import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { missingPackage } from '../browser/executable.ts'
 import { examined, found, host, makeCertificate, serverConfig } from '../doctor/clinic.ts'
+import { basic, byIds, client } from '../links/stage.ts'
 import { closed, freshLink, operate, until } from '../process/operated.ts'
 import { listen, startUpstream } from '../stage.ts'
 
@@ -29,6 +30,7 @@ interface Ports {
   readonly own: number
   readonly gateway: number
   readonly admin: number
+  readonly links: number
 }
 
 interface Proxy {
@@ -44,7 +46,7 @@ const proxies: readonly Proxy[] = [
   {
     name: 'nginx',
     executable: '/usr/sbin/nginx',
-    configure(dir, { own, gateway }) {
+    configure(dir, { own, gateway, links }) {
       const server = changed(file('nginx.conf'), {
         'listen 443': `listen 127.0.0.1:${own}`,
         'server 127.0.0.1:8080': `server 127.0.0.1:${gateway}`,
@@ -54,27 +56,40 @@ const proxies: readonly Proxy[] = [
         '/etc/nginx/gateway-key.pem': `${dir}/server-key.pem`,
         '/var/log/nginx': dir,
       })
+      const api = changed(file('nginx-links.conf'), {
+        'listen 443': `listen 127.0.0.1:${own}`,
+        'server 127.0.0.1:8081': `server 127.0.0.1:${links}`,
+        'server_name links.example': `server_name links.${host}`,
+        '$http_host != links.example': `$http_host != links.${host}:${own}`,
+        '/etc/nginx/links.pem': `${dir}/server.pem`,
+        '/etc/nginx/links-key.pem': `${dir}/server-key.pem`,
+        '/var/log/nginx': dir,
+      })
       const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
       const paths = temporary.map((name) => `${name}_temp_path ${dir}/${name};`).join(' ')
-      const main = `daemon off; pid ${dir}/pid; events { worker_connections 128; } http { ${paths} ${server} }`
+      const main = `daemon off; pid ${dir}/pid; events { worker_connections 128; } http { ${paths} ${server} ${api} }`
       writeFileSync(join(dir, 'nginx.conf'), main)
       return ['-c', join(dir, 'nginx.conf'), '-e', 'stderr']
     },
     log: (dir) =>
-      ['copilot.log', 'error.log'].map((file) => readFileSync(join(dir, file), 'utf8')).join(''),
+      ['copilot.log', 'copilot-links.log', 'error.log']
+        .map((file) => readFileSync(join(dir, file), 'utf8'))
+        .join(''),
   },
   {
     name: 'haproxy',
     executable: '/usr/sbin/haproxy',
-    configure(dir, { own, gateway, admin }) {
+    configure(dir, { own, gateway, admin, links }) {
       const both = ['server.pem', 'server-key.pem'].map((name) => readFileSync(join(dir, name)))
       writeFileSync(join(dir, 'both.pem'), Buffer.concat(both))
-      const config = changed(file('haproxy.cfg'), {
+      const config = changed(file('haproxy.cfg').replaceAll('#links ', ''), {
         'bind :443': `bind 127.0.0.1:${own}`,
         '/etc/haproxy/gateway.pem': `${dir}/both.pem`,
         'check port 9090 inter 2s': `check port ${admin} inter 100ms`,
         'str gateway.example': `str ${host}:${own}`,
         '127.0.0.1:8080': `127.0.0.1:${gateway}`,
+        'str links.example': `str links.${host}:${own}`,
+        '127.0.0.1:8081': `127.0.0.1:${links}`,
         // A second replica that is gone, and whose checks go to the first and succeed.
         '# server two 10.0.0.12:8080': 'server two 127.0.0.1:1 #',
       })
@@ -125,10 +140,14 @@ for (const { name, executable, configure, log } of proxies) {
       writeFileSync(join(dir, pem), readFileSync(join(folder, pem)))
     const own = await freePort()
     const base = `https://${host}:${own}`
-    const env = { PUBLIC_URL: base, TRUST_PROXY: '127.0.0.1', DRAIN_DELAY: '1m' }
+    const links = `links.${host}:${own}`
+    const api = { LINKS_PORT: '0', LINKS_URL: `https://${links}`, LINKS_CLIENTS: client() }
+    const env = { PUBLIC_URL: base, TRUST_PROXY: '127.0.0.1', DRAIN_DELAY: '1m', ...api }
     const gateway = await operate(t, workspace, env)
     const admin = Number(new URL(gateway.adminOrigin).port)
-    const args = configure(dir, { own, gateway: gateway.port, admin })
+    const { addresses } = await gateway.logged(({ event }) => event === 'listening')
+    const linksPort = Number(new URL(String([addresses].flat()[2])).port)
+    const args = configure(dir, { own, gateway: gateway.port, admin, links: linksPort })
     const child = spawn(executable, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     t.teardown(() => child.kill('SIGTERM'))
     let said = ''
@@ -138,20 +157,28 @@ for (const { name, executable, configure, log } of proxies) {
       })
 
     /** Asks the proxy, and resolves to what came once `enough` of the answer is there. */
-    const ask = (target: string, headers: Readonly<Record<string, string>> = {}) =>
-      new Promise<{ status: number; text: string; cookies: readonly string[] }>(
+    const ask = (
+      target: string,
+      headers: Readonly<Record<string, string>> = {},
+      body: string | null = null,
+    ) =>
+      new Promise<{ status: number; text: string; cookies: readonly string[]; location: string }>(
         (resolve, reject) => {
           const lookup = { host: '127.0.0.1', servername: host, port: own, ca, agent: false }
-          const asked = { ...lookup, path: target, headers: { Host: `${host}:${own}`, ...headers } }
+          const method = body === null ? 'GET' : 'POST'
+          const all = { Host: `${host}:${own}`, ...headers }
+          const asked = { ...lookup, method, path: target, headers: all }
           const request = startRequest(asked, (response) => {
             const { statusCode: status = 0, headers } = response
             const cookies = (headers['set-cookie'] ?? []).map((line) => line.split(';')[0] ?? '')
+            const { location = '' } = headers
             response.once('data', (chunk) => {
               request.destroy()
-              resolve({ status, text: String(chunk), cookies })
+              resolve({ status, text: String(chunk), cookies, location })
             })
+            response.once('end', () => resolve({ status, text: '', cookies, location }))
           })
-          request.on('error', reject).end()
+          request.on('error', reject).end(body ?? undefined)
         },
       )
     const listens = async (): Promise<boolean> => (await ask('/').catch(() => null)) !== null
@@ -189,6 +216,30 @@ for (const { name, executable, configure, log } of proxies) {
     t.equal((await gateway.admin('/sessions/talks', 'DELETE')).status, 200)
     t.equal(await end, '1008 session-revoked', 'a close code passes')
 
+    const json = { ...basic(), 'Content-Type': 'application/json', Host: links }
+    const wanted = JSON.stringify({ ...byIds, short: true })
+    const made = await ask('/links', { ...json, 'X-Forwarded-For': '192.0.2.1' }, wanted)
+    t.equal(made.status, 200, made.text)
+    const short = new URL(JSON.parse(made.text).shortUrl)
+    t.equal(short.origin, `https://${links}`)
+    for (const Host of [`${host}:${own}`, `LINKS.${host}:${own}`, 'evil.example'])
+      t.match(String((await ask(short.pathname, { Host })).status), /401|421/, Host)
+    const [opened, again] = [
+      await ask(short.pathname, { Host: links }),
+      await ask(short.pathname, { Host: links }),
+    ]
+    t.match(opened, { status: 303, location: `${base}/?userId=` }, 'a short link')
+    t.equal(again.status, 404)
+    t.match(JSON.parse(again.text), { requestId: String })
+    await ask('/links/by-conversation/case-2041', { ...basic(), Host: links })
+    const shortened = await gateway.logged((line) => line['asked'] === 'shorten')
+    t.match(
+      shortened,
+      { status: 200, ip: '127.0.0.1' },
+      'what the client says of itself is not believed',
+    )
+    await until(() => / "?\/links\/"? 404 /.test(log(dir, said)))
+
     const [, auth = ''] = /auth=([^&]+)/.exec(freshLink()) ?? []
     for (const path of ['/%3Fauth=', '/%3fauth%3D', '/;auth=', '/&auth=', '/', '/index-9.js/'])
       t.equal((await ask(path + auth)).status, 401, path)
@@ -209,6 +260,9 @@ for (const { name, executable, configure, log } of proxies) {
     t.match(logged, / "?\/index-9\.js\/"? 401 /, 'the log has the path')
     t.match(logged, requestId, 'the log has the reference that the agent reads')
     t.notMatch(`${logged}${said}`, /eyJ|auth=|URLToken|__Host/, 'and no link')
+    t.match(logged, / "?\/o\/"? 303 /)
+    t.notMatch(`${logged}${said}`, short.pathname.slice(3), 'no short one either')
+    t.notMatch(`${logged}${said}`, 'case-2041')
 
     if (name !== 'haproxy') return
     t.equal((await ask(freshLink())).status, 200)
