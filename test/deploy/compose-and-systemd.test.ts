@@ -11,6 +11,7 @@ import { parse } from 'yaml'
 import { readConfig } from '../../src/settings/config.ts'
 import { type Setting, settings } from '../../src/settings/table.ts'
 import { missingPackage } from '../browser/executable.ts'
+import { client } from '../links/stage.ts'
 import { secret } from '../stage.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -27,6 +28,7 @@ interface Service {
   readonly environment?: Readonly<Record<string, string>>
   readonly secrets?: readonly string[]
   readonly networks: readonly string[]
+  readonly ports?: readonly string[]
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
   readonly healthcheck?: unknown
   readonly stop_grace_period?: string
@@ -78,7 +80,26 @@ t.test('Compose is given what there is, and little leave', async (t) => {
   })
   t.same('problems' in config ? config.problems : [], [])
   for (const { file } of Object.values(secrets)) t.match(file, /^secrets\//)
+
+  // Compose puts the second file over the first, key by key.
+  const more: Pick<Compose, 'services'> = parse(read('deploy/compose.links.yaml'))
+  t.same(Object.keys(more.services), ['gateway'])
+  const { environment: linksEnv = {}, ports = [] } = more.services['gateway'] ?? {}
+  const asked = Object.entries(linksEnv).map(([name, value]) => {
+    t.ok(names.has(name), name)
+    return [name, value.replace(/^\$\{LINKS_CLIENTS:\?[^}]+\}$/, client())]
+  })
+  const both = readConfig(
+    { ...env, ...Object.fromEntries(asked) },
+    { readFile: () => secret, now: Date.now() },
+  )
+  if ('problems' in both) return t.fail('they are refused', { problems: both.problems })
+  const { links } = both.config
+  t.same(ports, [`127.0.0.1:${links?.port}:${links?.port}`])
+  t.equal(links?.origin, `http://localhost:${links?.port}`)
+  t.equal(both.config.contactCenters[0]?.linksClients.length, 1)
   t.match(read('.gitignore'), /^deploy\/secrets\/$/m, 'no secret gets into a commit')
+  return
 })
 
 t.test('its workspace serves, and ends', async (t) => {

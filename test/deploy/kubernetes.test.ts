@@ -16,6 +16,7 @@ import t from 'tap'
 import { parse, parseAllDocuments } from 'yaml'
 import { readConfig } from '../../src/settings/config.ts'
 import { type Setting, settings } from '../../src/settings/table.ts'
+import { basic, byIds, call, client } from '../links/stage.ts'
 import { run } from '../process/child.ts'
 import { startWorkspace, until } from '../process/operated.ts'
 import { ask, jwt, link } from '../stage.ts'
@@ -53,7 +54,9 @@ interface Deployment {
         readonly enableServiceLinks: boolean
         readonly serviceAccountName: string
         readonly containers: readonly {
-          readonly envFrom: readonly { readonly configMapRef: { readonly name: string } }[]
+          readonly envFrom: readonly {
+            readonly configMapRef: { readonly name: string; readonly optional?: boolean }
+          }[]
           readonly ports: readonly { readonly name: string; readonly containerPort: number }[]
           readonly startupProbe: Probe
           readonly readinessProbe: Probe
@@ -85,7 +88,24 @@ interface Service extends Manifest {
     readonly ports: readonly {
       readonly name: string
       readonly port: number
-      readonly targetPort: string
+      readonly targetPort: string | number
+    }[]
+  }
+}
+
+interface Ingress extends Manifest {
+  readonly spec: {
+    readonly tls: readonly { readonly hosts: readonly string[] }[]
+    readonly rules: readonly {
+      readonly host: string
+      readonly http: {
+        readonly paths: readonly {
+          readonly path: string
+          readonly backend: {
+            readonly service: { readonly name: string; readonly port: { readonly name: string } }
+          }
+        }[]
+      }
     }[]
   }
 }
@@ -173,7 +193,17 @@ const deployment = only<Deployment>('Deployment')
 const { template, selector } = deployment.spec
 const [container] = template.spec.containers
 const [volume] = template.spec.volumes
-const { data: env } = only<{ readonly data: Readonly<Record<string, string>> }>('ConfigMap')
+interface Settings {
+  readonly data: Readonly<Record<string, string>>
+}
+const { data: env } = only<Settings>('ConfigMap')
+/** Of the optional links API, with a client in the place of what has to be replaced. */
+const linksEnv = Object.fromEntries(
+  Object.entries(only<Settings>('ConfigMap', 'copilot-gateway-links').data).map(([name, value]) => [
+    name,
+    value === 'crm:sha256:HASH' ? client() : value,
+  ]),
+)
 if (container === undefined || volume === undefined) throw new Error('no container, or no volume')
 const { mountPath } = container.volumeMounts[0] ?? { mountPath: '' }
 const secret = 'the-secret-in-the-cluster-of-256-bits'
@@ -207,11 +237,14 @@ t.test('each document is what its schema says, and has nothing that is not in it
 })
 
 t.test('the settings are settings, and right', async (t) => {
-  t.same(container.envFrom, [{ configMapRef: { name: only('ConfigMap').metadata.name } }])
+  t.same(container.envFrom, [
+    { configMapRef: { name: 'copilot-gateway' } },
+    { configMapRef: { name: 'copilot-gateway-links', optional: true } },
+  ])
   const known = Object.values<Setting>(settings).flatMap(({ name, file }) =>
     file ? [name, `${name}_FILE`] : [name],
   )
-  for (const [name, value] of Object.entries(env)) {
+  for (const [name, value] of Object.entries({ ...env, ...linksEnv })) {
     t.ok(known.includes(name), name)
     t.type(value, 'string', `${name}: kubectl takes nothing else`)
   }
@@ -239,10 +272,11 @@ t.test('the settings are settings, and right', async (t) => {
     'the secrets are those that README.md makes, of files: a command line is seen in ps',
   )
 
-  const settled = readConfig(env, {
+  const surroundings = {
     now: Date.now(),
-    readFile: (path) => secrets[path.replace(`${mountPath}/`, '')] ?? '',
-  })
+    readFile: (path: string) => secrets[path.replace(`${mountPath}/`, '')] ?? '',
+  }
+  const settled = readConfig(env, surroundings)
   if ('problems' in settled) return t.fail('they are refused', { problems: settled.problems })
   const { config, warnings } = settled
   t.same(warnings.map(({ setting }) => setting).sort(), [
@@ -257,6 +291,18 @@ t.test('the settings are settings, and right', async (t) => {
     container.ports.map(({ name, containerPort }) => [name, containerPort]),
   )
   t.same(ports, { http: config.listener.port, admin: config.admin?.port })
+
+  t.equal(config.links, null, 'no links API unless it is wanted')
+  const together = readConfig({ ...env, ...linksEnv }, surroundings)
+  if ('problems' in together) return t.fail('they are refused', { problems: together.problems })
+  t.same(together.warnings, warnings, 'and it adds nothing doubtful')
+  const { data } = only<Settings>('ConfigMap', 'copilot-gateway-links')
+  t.ok('problems' in readConfig({ ...env, ...data }, surroundings), 'nobody starts with HASH')
+  const [{ port, targetPort } = { port: 0, targetPort: 0 }] = only<Service>(
+    'Service',
+    'copilot-gateway-links',
+  ).spec.ports
+  t.same([port, targetPort], [80, together.config.links?.port])
   return
 })
 
@@ -273,7 +319,9 @@ t.test('names, labels and ports agree', async (t) => {
   }
   for (const { spec } of all<Service>('Service')) {
     t.ok(selects({ matchLabels: spec.selector }, pod.labels))
-    for (const { targetPort } of spec.ports) t.ok(named(targetPort))
+    for (const { targetPort } of spec.ports) {
+      t.ok(typeof targetPort === 'string' ? named(targetPort) : targetPort === 8081)
+    }
   }
   t.ok(
     selects(
@@ -292,6 +340,22 @@ t.test('names, labels and ports agree', async (t) => {
     only<Service>('Service', backends?.[1]).spec.ports.some(({ name }) => name === backends?.[2]),
   )
   t.equal(env['PUBLIC_URL'], `https://${/host: (\S+)/.exec(read('ingress.yaml'))?.[1]}`)
+
+  const links = only<Ingress>('Ingress', 'copilot-gateway-links').spec
+  const [exposed = { host: '', http: { paths: [] } }] = links.rules
+  t.equal(linksEnv['LINKS_URL'], `https://${exposed.host}`)
+  t.same(
+    links.tls.flatMap(({ hosts }) => hosts),
+    [exposed.host],
+  )
+  t.same(
+    exposed.http.paths.map(({ path }) => path),
+    ['/o', '/links'],
+  )
+  for (const { backend } of exposed.http.paths) {
+    const { ports } = only<Service>('Service', backend.service.name).spec
+    t.ok(ports.some(({ name }) => name === backend.service.port.name))
+  }
 
   const monitor = only<Monitor>('ServiceMonitor')
   const [endpoint] = monitor.spec.endpoints
@@ -380,14 +444,15 @@ t.test('the gateway is the only way to the workspace, and goes nowhere else', as
   const passages = (policies: readonly Policy[]): string[] =>
     pods.flatMap((from) =>
       pods.flatMap((to) =>
-        [53, 443, 6379, 8000, 8080, 9090].flatMap((port) => {
+        [53, 443, 6379, 8000, 8080, 8081, 9090].flatMap((port) => {
           if (from === to || !(from.name === 'gateway' || guarded.includes(to.name))) return []
           return passes(policies, from, to, port) ? `${from.name} > ${to.name} ${port}` : []
         }),
       ),
     )
+  const optional = ['copilot-gateway-issuers', 'copilot-gateway-links']
   const basic = all<Policy>('NetworkPolicy').filter(
-    ({ metadata }) => metadata.name !== 'copilot-gateway-issuers',
+    ({ metadata }) => !optional.includes(metadata.name),
   )
   const expected = [
     'gateway > page 8000',
@@ -401,7 +466,8 @@ t.test('the gateway is the only way to the workspace, and goes nowhere else', as
     'service-ai > backend 8000',
   ]
   t.same(passages(basic).sort(), expected.sort())
-  t.same(passages(all('NetworkPolicy')).sort(), [...expected, 'gateway > issuer 443'].sort())
+  const more = ['gateway > issuer 443', 'ingress > gateway 8081']
+  t.same(passages(all('NetworkPolicy')).sort(), [...expected, ...more].sort())
   for (const name of ['COPILOT_URL', 'COPILOT_API_URL']) {
     const { hostname, port } = new URL(env[name] ?? '')
     const [app, namespace] = hostname.split('.')
@@ -435,16 +501,20 @@ t.test(
     )
     const gateway = run(t, {
       ...Object.fromEntries(
-        Object.entries(env).map(([name, value]) => [name, value.replace(mountPath, mount)]),
+        Object.entries({ ...env, ...linksEnv }).map(([name, value]) => [
+          name,
+          value.replace(mountPath, mount),
+        ]),
       ),
       COPILOT_URL: workspace.origin,
       COPILOT_API_URL: workspace.origin,
       TRUST_PROXY: address,
       PORT: '0',
       ADMIN_PORT: '0',
+      LINKS_PORT: '0',
     })
     const { addresses } = await gateway.logged((line) => line['event'] === 'listening')
-    const [http = '', admin = ''] = [addresses]
+    const [http = '', admin = '', links = ''] = [addresses]
       .flat()
       .map((one) => `http://${address}:${new URL(String(one)).port}`)
 
@@ -476,6 +546,15 @@ t.test(
       { ip: '203.0.113.9' },
       'the agent, and not the ingress',
     )
+
+    const browser = { Host: 'links.example', 'X-Forwarded-For': '203.0.113.9' }
+    const asked = { headers: { ...basic(), ...browser } }
+    const made = await call(links, '/links', { ...byIds, short: true }, asked)
+    const { origin, pathname } = new URL(JSON.parse(made.body).shortUrl)
+    t.equal(origin, linksEnv['LINKS_URL'])
+    const { status, headers: answered } = await ask(links, pathname, { headers: browser })
+    t.match({ status, ...answered }, { status: 303, location: `${env['PUBLIC_URL']}/?userId=` })
+    t.match(await gateway.logged((line) => line['asked'] === 'open'), { ip: '203.0.113.9' })
 
     const next = 'the-next-secret-in-the-cluster-of-256-bits'
     project('..second', { ...secrets, 'redis-url': redis.url, 'jwt-secret': `${next} ${secret}` })
