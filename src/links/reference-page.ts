@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 /** As much of an OpenAPI 3.1 document as the page shows. */
-interface Document {
+export interface Document {
   readonly info: { readonly title: string; readonly description: string }
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
   readonly components: {
@@ -9,10 +9,13 @@ interface Document {
   }
 }
 
-interface Operation {
+export interface Operation {
+  readonly operationId: string
   readonly summary: string
   readonly description: string
   readonly security?: readonly unknown[]
+  /** How it is asked, for people. */
+  readonly 'x-codeSamples'?: readonly { readonly source: string }[]
   readonly parameters?: readonly {
     readonly name: string
     readonly required?: boolean
@@ -25,9 +28,9 @@ interface Operation {
   >
 }
 
-type Content = Readonly<Record<string, { readonly schema: Schema }>>
+type Content = Readonly<Record<string, { readonly schema: Schema; readonly example?: unknown }>>
 
-interface Schema {
+export interface Schema {
   readonly title?: string
   readonly type?: string | readonly string[]
   readonly description?: string
@@ -73,9 +76,8 @@ export const pageCsp = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** A page for people of an OpenAPI document's JSON, which needs no script. */
-export function renderReference(json: string): string {
-  const { info, paths, components }: Document = JSON.parse(json)
+/** A page for people of an OpenAPI document, which needs no script. */
+export function renderReference({ info, paths, components }: Document): string {
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => renderOperation(path, method, operation)),
   )
@@ -99,17 +101,23 @@ ${operations.join('\n')}
 function renderOperation(path: string, method: string, operation: Operation): string {
   const { summary, description, security = [], parameters = [], requestBody, responses } = operation
   const bodies = schemasOf(requestBody?.content)
-  const credential = security.length > 0 ? 'A client’s id and secret.' : 'None.'
+  const common = commonOf(bodies)
+  const credential =
+    security.length > 0 ? 'HTTP Basic: a client’s id and secret.' : 'None: whoever has the link.'
+  const samples = (operation['x-codeSamples'] ?? []).map(({ source }) => code(source))
   return `<section>
 <h2>${text(summary)}</h2>
 <code class="route">${method.toUpperCase()} ${text(path)}</code>
 <p>${text(description)}</p>
+${samples.join('\n')}
 <h3>Credential</h3>
 <p>${credential}</p>
 ${parameters.length === 0 ? '' : '<h3>In the path</h3>'}
 ${list(parameters.map(({ name, schema, description = '' }) => field(name, { description, ...schema }, true)))}
 ${bodies.length === 0 ? '' : '<h3>Body</h3>'}
-${bodies.map(renderSchema).join('\n')}
+${bodies.map((one) => renderSchema(one, common)).join('\n')}
+${common.length === 0 ? '' : '<h4>With each of them</h4>'}
+${list(common.flatMap(([name, schema]) => fieldsOf(name, schema, false)))}
 <h3>Answers</h3>
 ${list(Object.entries(responses).map(renderResponse))}
 </section>`
@@ -120,26 +128,54 @@ function renderResponse([status, { description, content }]: readonly [
   Operation['responses'][string],
 ]): string {
   const isOurs = content !== undefined && 'application/json' in content
-  const fields = isOurs ? schemasOf(content).map(renderSchema).join('') : ''
+  const fields = isOurs
+    ? schemasOf(content)
+        .map((one) => renderSchema(one))
+        .join('')
+    : ''
   return `<dt><code>${text(status)}</code></dt><dd>${text(description)}${fields}</dd>`
 }
 
 function schemasOf(content: Content = {}): readonly Schema[] {
-  return Object.values(content).flatMap(({ schema }) => schema.oneOf ?? [schema])
+  return Object.values(content).flatMap(({ schema, example }) => {
+    // That of an answer stands beside its schema.
+    const examples = example === undefined ? (schema.examples ?? []) : [example]
+    return schema.oneOf ?? [{ ...schema, examples }]
+  })
 }
 
-function renderSchema({ title, properties = {}, required = [], examples = [] }: Schema): string {
-  const fields = Object.entries(properties).flatMap(([name, schema]) => [
-    field(name, schema, required.includes(name)),
-    ...Object.entries(schema.properties ?? {}).map(([inner, one]) =>
-      field(`${name}.${inner}`, one, false),
+type Property = readonly [string, Schema]
+
+/** What every one of several alternatives has. */
+function commonOf([first, ...others]: readonly Schema[]): readonly Property[] {
+  if (first === undefined || others.length === 0) return []
+  return Object.entries(first.properties ?? {}).filter(([name, schema]) =>
+    others.every(
+      ({ properties = {} }) => JSON.stringify(properties[name]) === JSON.stringify(schema),
     ),
-  ])
-  const heading = title === undefined ? '' : `<h4>${text(title)}</h4>`
-  const shown = examples.map(
-    (one) => `<pre><code>${text(JSON.stringify(one, null, 2))}</code></pre>`,
   )
+}
+
+function renderSchema(schema: Schema, without: readonly Property[] = []): string {
+  const { title, properties = {}, required = [], examples = [] } = schema
+  const fields = Object.entries(properties)
+    .filter(([name]) => !without.some(([other]) => other === name))
+    .flatMap(([name, one]) => fieldsOf(name, one, required.includes(name)))
+  const heading = title === undefined ? '' : `<h4>${text(title)}</h4>`
+  const shown = examples.map((one) => code(JSON.stringify(one, null, 2)))
   return `${heading}${shown.join('')}${list(fields)}`
+}
+
+function fieldsOf(name: string, schema: Schema, isRequired: boolean): string[] {
+  const inner = Object.entries(schema.properties ?? {})
+  return [
+    field(name, schema, isRequired),
+    ...inner.map(([one, its]) => field(`${name}.${one}`, its, false)),
+  ]
+}
+
+function code(source: string): string {
+  return `<pre><code>${text(source)}</code></pre>`
 }
 
 function field(name: string, schema: Schema, isRequired: boolean): string {

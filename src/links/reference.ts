@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { withComponents } from './components.ts'
 import { pageCsp, renderReference } from './reference-page.ts'
 
 /** What the document says beside the routes. */
@@ -17,7 +18,7 @@ export const described = {
           type: 'http',
           scheme: 'basic',
           description:
-            'The id and the secret of a client (RFC 7617), a server of the contact center’s. It signs for its own contact center only.',
+            'Clients are servers of contact centers, and authenticate by HTTP Basic (RFC 7617), over HTTPS: an id, and a secret of 64 hex digits. A client signs for its own contact center only.',
         },
       },
     },
@@ -33,8 +34,9 @@ export function addReference(app: FastifyInstance): void {
   let json = ''
   let page = ''
   app.addHook('onReady', async () => {
-    json = JSON.stringify(app.swagger())
-    page = renderReference(json)
+    const document = JSON.parse(JSON.stringify(app.swagger()))
+    json = JSON.stringify(withComponents(document))
+    page = renderReference(document)
   })
   app.addHook('onRequest', async ({ visit }) => {
     if (visit !== null) visit.told.asked = 'reference'

@@ -66,6 +66,11 @@ const keepFor = duration('How long it can be looked up', conversationLasts)
 const plain =
   'https://copilot.example/?userId=agent-7&sessionId=session-1&URLToken=f38791ae0c6b43d2'
 
+const named = { userId: 'agent-7', sessionId: 'session-1', urlToken: 'f38791ae0c6b43d2' }
+// The gateway's address, where that of the workspace was.
+const exampleLink = `${plain.replace('copilot', 'agents')}&auth=…`
+const exampleShort = 'https://links.example/o/Zk3vT9w0QmC5rXyB1uHd2A'
+
 /** One of three ways to name what a link opens; index 0 to 2, as `alternativeOf` tells. */
 function body(more: Readonly<Record<string, unknown>>) {
   const one = (
@@ -83,12 +88,7 @@ function body(more: Readonly<Record<string, unknown>>) {
   })
   return {
     oneOf: [
-      one('By the ids', ids, ['userId', 'sessionId', 'urlToken'], {
-        userId: 'agent-7',
-        sessionId: 'session-1',
-        urlToken: 'f38791ae0c6b43d2',
-        expiresIn: '8h',
-      }),
+      one('By the ids', ids, ['userId', 'sessionId', 'urlToken'], { ...named, expiresIn: '8h' }),
       one('By a plain link', { url }, ['url'], { url: plain }),
       one('By a User-to-User value', { uui, urlToken: ofUui }, ['uui'], {
         uui: formatUui(plain),
@@ -140,8 +140,30 @@ const warned = {
   },
 }
 
-function answer(description: string, properties: Readonly<Record<string, object>>) {
-  return { description, type: 'object', properties, additionalProperties: false }
+function answer(
+  description: string,
+  properties: Readonly<Record<string, object>>,
+  required: readonly string[],
+  example: object,
+) {
+  const examples = [example]
+  return {
+    description,
+    type: 'object',
+    properties,
+    required,
+    additionalProperties: false,
+    examples,
+  }
+}
+
+/** How curl asks, with a body or without. */
+function curl(method: 'POST' | 'PUT' | 'GET', path: string, body: object | null = null) {
+  const given = body === null ? '' : ` --json '${JSON.stringify(body)}'`
+  // Which --json makes a POST.
+  const request = method === 'PUT' ? ' --request PUT' : ''
+  const source = `curl --user "$id:$secret"${request}${given} https://links.example${path}`
+  return { 'x-codeSamples': [{ lang: 'Shell', label: 'curl', source }] }
 }
 
 const problem = {
@@ -159,9 +181,11 @@ const problem = {
           field: { type: 'string', description: 'Empty: the body as a whole.' },
           problem: { type: 'string' },
         },
+        required: ['field', 'problem'],
       },
     },
   },
+  required: ['type', 'title', 'status', 'requestId'],
 } as const
 
 function problems(statuses: Readonly<Record<number, string>>) {
@@ -198,39 +222,66 @@ const conversation = {
 /** All that is checked and documented of each route. */
 export const schemas = {
   sign: {
+    operationId: 'signLink',
     summary: 'Sign a link',
     description:
       'Makes a link that the gateway lets in, and if asked a short one that leads to it.',
     security,
+    ...curl('POST', '/links', { ...named, short: true }),
     body: body({ short }),
     response: {
-      200: answer('The link.', { ...signed, ...shortened, ...warned }),
+      200: answer(
+        'The link.',
+        { ...signed, ...shortened, ...warned },
+        ['url', 'expiresAt', 'warnings'],
+        {
+          url: exampleLink,
+          expiresAt: '2027-03-01T16:00:00.000Z',
+          shortUrl: exampleShort,
+          shortUrlExpiresAt: '2027-03-01T09:00:00.000Z',
+          uui: formatUui(exampleShort),
+          warnings: [],
+        },
+      ),
       ...problems({ ...ofBodies, ...ofClients, ...ofStore }),
     },
   },
   keep: {
+    operationId: 'keepConversation',
     summary: 'Keep a conversation’s link',
     description:
       'For desktops that know only their own id of the conversation: whoever routes it says what it opens, in place of what was said before.',
     security,
+    ...curl('PUT', '/links/by-conversation/case-2041', named),
     params: conversation,
     body: body({ keepFor }),
     response: {
-      200: answer('It is kept.', { expiresAt: time('Until when it can be looked up.'), ...warned }),
+      200: answer(
+        'It is kept.',
+        { expiresAt: time('Until when it can be looked up.'), ...warned },
+        ['expiresAt', 'warnings'],
+        { expiresAt: '2027-03-01T20:00:00.000Z', warnings: [] },
+      ),
       ...problems({ ...ofBodies, ...ofClients, ...ofStore }),
     },
   },
   lookUp: {
+    operationId: 'lookUpConversation',
     summary: 'Look up a conversation’s link',
     description: 'Signs it anew each time.',
     security,
+    ...curl('GET', '/links/by-conversation/case-2041'),
     params: conversation,
     response: {
-      200: answer('The link.', signed),
+      200: answer('The link.', signed, ['url', 'expiresAt'], {
+        url: exampleLink,
+        expiresAt: '2027-03-01T16:00:00.000Z',
+      }),
       ...problems({ ...ofClients, 404: 'None is kept for it.', ...ofStore }),
     },
   },
   open: {
+    operationId: 'openShortLink',
     summary: 'Open a short link',
     description:
       'For the agent’s browser, without a credential. Only a navigation uses it up: no HEAD, no prefetch, no script.',
