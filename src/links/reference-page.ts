@@ -61,8 +61,9 @@ p { margin: 0 0 1rem }
 a { color: var(--link) }
 code { font: .8125rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere }
 .route, pre { display: block; overflow-x: auto; padding: .5rem .75rem; background: var(--mark); border: 1px solid var(--line); border-radius: 6px; margin-bottom: .75rem }
-dl { margin: 0 0 1rem; display: grid; grid-template-columns: minmax(8rem, max-content) 1fr }
+dl { margin: 0 0 1rem; display: grid; grid-template-columns: minmax(8rem, max-content) minmax(0, 1fr) }
 dt, dd { margin: 0; padding: .375rem 1rem .375rem 0; border-top: 1px solid var(--line) }
+dd dl, dd pre { margin: .5rem 0 }
 dd small { display: block; color: var(--muted) }
 @media (max-width: 34rem) { dl { display: block } dd { padding-top: 0; border: 0 } }
 `
@@ -78,8 +79,11 @@ export const pageCsp = [
 
 /** A page for people of an OpenAPI document, which needs no script. */
 export function renderReference({ info, paths, components }: Document): string {
+  const said = new Map<string, string>()
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => renderOperation(path, method, operation)),
+    Object.entries(methods).map(([method, operation]) =>
+      renderOperation(path, method, operation, said),
+    ),
   )
   const schemes = Object.values(components.securitySchemes)
   return `<!doctype html>
@@ -98,10 +102,23 @@ ${operations.join('\n')}
 `
 }
 
-function renderOperation(path: string, method: string, operation: Operation): string {
+/** `said` has whose body was which, so that none is told twice. */
+function renderOperation(
+  path: string,
+  method: string,
+  operation: Operation,
+  said: Map<string, string>,
+): string {
   const { summary, description, security = [], parameters = [], requestBody, responses } = operation
   const bodies = schemasOf(requestBody?.content)
   const common = commonOf(bodies)
+  const own = JSON.stringify(bodies.map((one) => ownOf(one, common)))
+  const before = bodies.length === 0 ? undefined : said.get(own)
+  said.set(own, summary)
+  const ways =
+    before === undefined
+      ? bodies.map((one) => renderSchema(one, common))
+      : [`<p>One of the same ways to name what it opens as of <q>${text(before)}</q>.</p>`]
   const credential =
     security.length > 0 ? 'HTTP Basic: a client’s id and secret.' : 'None: whoever has the link.'
   const samples = (operation['x-codeSamples'] ?? []).map(({ source }) => code(source))
@@ -115,7 +132,7 @@ ${samples.join('\n')}
 ${parameters.length === 0 ? '' : '<h3>In the path</h3>'}
 ${list(parameters.map(({ name, schema, description = '' }) => field(name, { description, ...schema }, true)))}
 ${bodies.length === 0 ? '' : '<h3>Body</h3>'}
-${bodies.map((one) => renderSchema(one, common)).join('\n')}
+${ways.join('\n')}
 ${common.length === 0 ? '' : '<h4>With each of them</h4>'}
 ${list(common.flatMap(([name, schema]) => fieldsOf(name, schema, false)))}
 <h3>Answers</h3>
@@ -156,11 +173,16 @@ function commonOf([first, ...others]: readonly Schema[]): readonly Property[] {
   )
 }
 
+/** What it has beside these. */
+function ownOf({ properties = {} }: Schema, without: readonly Property[]): readonly Property[] {
+  return Object.entries(properties).filter(([name]) => !without.some(([other]) => other === name))
+}
+
 function renderSchema(schema: Schema, without: readonly Property[] = []): string {
-  const { title, properties = {}, required = [], examples = [] } = schema
-  const fields = Object.entries(properties)
-    .filter(([name]) => !without.some(([other]) => other === name))
-    .flatMap(([name, one]) => fieldsOf(name, one, required.includes(name)))
+  const { title, required = [], examples = [] } = schema
+  const fields = ownOf(schema, without).flatMap(([name, one]) =>
+    fieldsOf(name, one, required.includes(name)),
+  )
   const heading = title === undefined ? '' : `<h4>${text(title)}</h4>`
   const shown = examples.map((one) => code(JSON.stringify(one, null, 2)))
   return `${heading}${shown.join('')}${list(fields)}`

@@ -159,10 +159,13 @@ function answer(
 
 /** How curl asks, with a body or without. */
 function curl(method: 'POST' | 'PUT' | 'GET', path: string, body: object | null = null) {
-  const given = body === null ? '' : ` --json '${JSON.stringify(body)}'`
-  // Which --json makes a POST.
+  // --json makes a POST.
   const request = method === 'PUT' ? ' --request PUT' : ''
-  const source = `curl --user "$id:$secret"${request}${given} https://links.example${path}`
+  const source = [
+    `curl --user "$id:$secret"${request}`,
+    ...(body === null ? [] : [`--json '${JSON.stringify(body)}'`]),
+    `https://links.example${path}`,
+  ].join(' \\\n  ')
   return { 'x-codeSamples': [{ lang: 'Shell', label: 'curl', source }] }
 }
 

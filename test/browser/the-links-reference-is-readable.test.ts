@@ -14,6 +14,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
     ['light', 1200],
     ['dark', 1200],
     ['dark', 320],
+    ['light', 320],
   ] as const) {
     await page.emulateMedia({ colorScheme })
     await page.setViewportSize({ width, height: 800 })
