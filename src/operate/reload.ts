@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { Read, Sources } from '../settings/config.ts'
 import { type Problems, sentence } from '../settings/reader.ts'
 import { needsRestart } from '../settings/restart.ts'
+import type { Source } from '../settings/source.ts'
 import type { Fleet } from './fleet.ts'
 import { watchFiles } from './watch-files.ts'
 
@@ -72,12 +73,14 @@ export function keepUpToDate(
       fail(['The gateway could not be built with these settings'])
       return
     }
+    const changed = changedFiles(current.source.texts, loaded.source.texts)
     current = loaded
     log.level = loaded.config.logLevel
     for (const warning of loaded.warnings) {
       log.warn({ event: 'setting-warning', setting: warning.setting }, sentence(warning))
     }
-    log.info({ event: 'reloaded' })
+    // A secret that was changed where this process does not see it is not among them.
+    log.info({ event: 'reloaded', changed })
     fleet.reloaded([])
     onReloaded(loaded)
   }
@@ -86,4 +89,10 @@ export function keepUpToDate(
     log.error({ event: 'reload-failed', problems }, 'The settings of before stay')
     fleet.reloaded(problems)
   }
+}
+
+/** The files that hold something else than before, or are asked for no more. */
+function changedFiles(before: Source['texts'], now: Source['texts']): string[] {
+  const paths = new Set([...Object.keys(before), ...Object.keys(now)])
+  return [...paths].filter((path) => !isDeepStrictEqual(before[path], now[path]))
 }

@@ -91,6 +91,21 @@ t.test('SIGHUP: new requests get the new settings', async (t) => {
   t.match(await gateway.policy(), 'https://next.example')
 })
 
+t.test('what has changed is named, so that a change that did not arrive is seen', async (t) => {
+  const gateway = await startReloadable(t, await startPage(t))
+  const changed = async (): Promise<unknown> => {
+    const before = gateway.lines.length
+    gateway.kill('SIGHUP')
+    const isNext = (line: Record<string, unknown>): boolean =>
+      gateway.lines.indexOf(line) >= before && line['event'] === 'reloaded'
+    return (await gateway.logged(isNext))['changed']
+  }
+  t.same(await changed(), [])
+  gateway.set({ FRAME_ANCESTORS: 'https://next.example' })
+  t.match(await changed(), [/\.env$/])
+  t.same(await changed(), [], 'against those that it has now')
+})
+
 t.test('wrong settings change nothing, and every problem is named', async (t) => {
   const gateway = await startReloadable(t, await startPage(t))
   const rows: readonly (readonly [string, Readonly<Record<string, string>>, readonly RegExp[]])[] =
