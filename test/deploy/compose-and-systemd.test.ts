@@ -20,6 +20,12 @@ const drain = [settings.drainDelay, settings.drainTimeout]
   .map(({ default: text }) => Number.parseInt(text, 10))
   .reduce((sum, seconds) => sum + seconds)
 
+interface Volume {
+  readonly type: string
+  readonly source: string
+  readonly target: string
+  readonly read_only: boolean
+}
 interface Service {
   readonly build?: string | { readonly context: string; readonly dockerfile: string }
   readonly read_only: boolean
@@ -27,6 +33,7 @@ interface Service {
   readonly security_opt: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
   readonly secrets?: readonly string[]
+  readonly volumes?: readonly Volume[]
   readonly networks: readonly string[]
   readonly ports?: readonly string[]
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
@@ -71,15 +78,24 @@ t.test('Compose is given what there is, and little leave', async (t) => {
     ),
   )
   for (const name of Object.keys(env)) t.ok(names.has(name), name)
+  // A file that is mounted by itself stays the old one when another takes its place.
+  t.equal(services['gateway']?.secrets, undefined)
+  t.strictSame(services['gateway']?.volumes, [
+    { type: 'bind', source: 'secrets/mounted', target: '/run/secrets', read_only: true },
+  ])
+  const made = / for one in (.+); do .* > deploy\/secrets\/mounted\/\$one;/.exec(
+    read('deploy/compose.yaml'),
+  )
+  const files = made?.[1]?.split(' ').map((name) => `secrets/mounted/${name}`) ?? []
   const config = readConfig(env, {
     readFile: (path) => {
-      t.ok(path.replace('/run/secrets/', '') in secrets, path)
+      t.ok(files.includes(path.replace('/run/secrets/', 'secrets/mounted/')), path)
       return secret
     },
     now: Date.now(),
   })
   t.same('problems' in config ? config.problems : [], [])
-  for (const { file } of Object.values(secrets)) t.match(file, /^secrets\//)
+  for (const { file } of Object.values(secrets)) t.ok(files.includes(file), file)
 
   // Compose puts the second file over the first, key by key.
   const more: Pick<Compose, 'services'> = parse(read('deploy/compose.links.yaml'))
@@ -135,7 +151,8 @@ t.test('systemd takes the unit, and leaves it little', { skip }, async (t) => {
     return `${status} ${stderr}${status === 0 ? '' : stdout}`
   }
   // It looks for the program itself.
-  const here = unit.replace('/usr/bin/node', process.execPath)
+  const program = /^ExecStart=(\S+)/m.exec(unit)?.[1] ?? ''
+  const here = unit.replace(program, process.execPath)
   t.equal(analyze(here, 'verify', '--man=no'), '0 ')
   t.match(analyze(here.replace('[Service]', '[Service]\nDynamicUsr=yes'), 'verify'), 'DynamicUsr')
   // Of 100: the network is what it is for.
@@ -143,14 +160,14 @@ t.test('systemd takes the unit, and leaves it little', { skip }, async (t) => {
   t.equal(analyze(unit, ...limit, '--threshold=13'), '0 ')
   t.match(analyze(unit.replace('DynamicUser=yes\n', ''), ...limit, '--threshold=13'), /^1 /)
 
-  const whole = unit.replace(/^#(?=LoadCredential=|Environment=)/gm, '')
-  t.equal(analyze(whole.replace('/usr/bin/node', process.execPath), 'verify', '--man=no'), '0 ')
-  const names = [...whole.matchAll(/([A-Z][A-Z_]+)=%d\/(\S+)/g)]
-  for (const [, name = '', file] of names) {
+  const whole = unit.replace(/^#(?=Environment=)/gm, '')
+  t.equal(analyze(whole.replace(program, process.execPath), 'verify', '--man=no'), '0 ')
+  const names = [...whole.matchAll(/^Environment=([A-Z_]+_FILE)=\/etc\/copilot-gateway\/\S+$/gm)]
+  for (const [, name = ''] of names) {
     const setting = Object.values<Setting>(settings).find((one) => `${one.name}_FILE` === name)
     t.ok(setting?.file, name)
-    t.match(whole, `LoadCredential=${file}:`)
   }
+  t.notMatch(unit, /^LoadCredential/m, 'copies, which no reload reads anew')
   t.same(
     names.map(([, name]) => name).sort(),
     ['ADMIN_TOKEN_FILE', 'COPILOT_API_TOKEN_FILE', 'JWT_SECRET_FILE', 'REDIS_URL_FILE'],

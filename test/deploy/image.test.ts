@@ -8,6 +8,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -149,6 +150,24 @@ t.test('the image', { skip }, async (t) => {
     t.match(`${await busy.ended}`, /^HTTP\/1\.1 200 .*late/s)
     t.match(await gateway.ended, { code: 0, stderr: '' })
     await stopped
+  })
+
+  await t.test('a secret that is replaced arrives, where its folder is mounted', async (t) => {
+    const upstream = await startUpstream(t)
+    const files = t.testdir({ 'copilot-jwt': secret })
+    chmodSync(files, 0o755)
+    const settings = { COPILOT_URL: upstream.origin, PORT: '0', ADMIN_PORT: 'off' }
+    const gateway = await contain(
+      t,
+      { ...settings, JWT_SECRET: '', JWT_SECRET_FILE: '/run/secrets/copilot-jwt' },
+      [`--volume=${files}:/run/secrets:ro`],
+    )
+    t.equal((await ask(gateway.origin)).status, 200)
+    writeFileSync(join(files, 'next'), `another-${secret}`)
+    renameSync(join(files, 'next'), join(files, 'copilot-jwt'))
+    const line = await gateway.logged(({ event }) => event === 'reloaded')
+    t.same(line['changed'], ['/run/secrets/copilot-jwt'])
+    t.equal((await ask(gateway.origin)).status, 401)
   })
 
   await t.test('its health is asked where the settings say', async (t) => {

@@ -40,13 +40,15 @@ const notRun: Readonly<Record<string, string>> = {
     'needs Docker; test/deploy/image.test.ts builds and runs the image with podman',
   'docs/deployment.md: docker build --build-arg VERSION=0.2.0 --build-arg REVISION="$(git rev-parse HEAD)" --build-arg BASE=node:24-bookworm-slim@sha256:… -t copilot-gateway .':
     'needs Docker and a digest',
-  'docs/deployment.md: docker compose --file deploy/compose.yaml up': 'needs Docker',
+  'docs/deployment.md: mkdir -m 700 deploy/secrets && mkdir deploy/secrets/mounted': 'needs Docker',
   'docs/load-testing.md: npx copilot-gateway load http://localhost:8080 --agents 200 --rate 5/s --duration 2m --p99 50ms --errors 0.1% --html load.html':
     'takes two minutes; the run before it takes seconds',
   'docs/signing.md: #!/bin/sh':
     'a program; run by test/link/links-signed-in-any-language-are-let-in.test.ts',
   'docs/upgrades.md: git fetch --tags': 'needs a remote and a release',
-  'docs/upgrades.md: systemctl restart copilot-gateway': 'needs systemd',
+  'docs/upgrades.md: npm prune --omit=dev': 'needs systemd',
+  'docs/upgrades.md: printf \'{"data":{"jwt-secret":"%s"}}\' "$(base64 --wrap 0 jwt-secret)" | kubectl -n copilot-gateway patch secret copilot-gateway --patch-file /dev/stdin':
+    'needs a cluster',
   'docs/upgrades.md: kubectl -n copilot-gateway set image deployment/copilot-gateway gateway=registry.example/copilot-gateway:0.2.0':
     'needs a cluster',
 }
