@@ -1,7 +1,8 @@
 # docker build -t copilot-gateway .
-# docker run --read-only --cap-drop all --security-opt no-new-privileges -p 8080:8080 --env-file .env copilot-gateway
+# docs/deployment.md says how to run it, with its secrets.
 #
-# A tag moves, a digest does not. Pin what you ship to the digest that your registry has:
+# The default is a tag, which moves; no registry could be asked for a digest where this was written. Pin
+# what you ship to the one that your registry has:
 #   docker buildx imagetools inspect node:24-bookworm-slim --format '{{.Manifest.Digest}}'
 #   docker build --build-arg BASE=node:24-bookworm-slim@sha256:… -t copilot-gateway .
 ARG BASE=node:24-bookworm-slim
@@ -53,7 +54,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s \
   CMD ["node", "dist/src/healthcheck.js"]
 # The gateway is the first process and needs no init: it starts none that it does not wait for, and
-# drains on SIGTERM. Give it longer than DRAIN_DELAY and DRAIN_TIMEOUT: docker stop --time 30.
+# drains on SIGTERM. Give it longer than DRAIN_DELAY and DRAIN_TIMEOUT: docker run --stop-timeout 35.
 # The options are those of `npm start` (docs/decisions/0022-where-the-time-goes.md).
 ENTRYPOINT ["node", "--min-semi-space-size=32", "--max-semi-space-size=32", "--no-allocation-site-pretenuring", "--v8-pool-size=1", "dist/src/cli.js"]
 CMD ["start"]
