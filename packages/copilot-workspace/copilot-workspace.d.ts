@@ -19,12 +19,12 @@ export interface CopilotLinkRequest {
   readonly signal: AbortSignal
 }
 
-/** The page's way to a new link for the same chat, from a server that signs it. */
+/** The page's way to a new link for the same chat, from a server that signs it. Where it rejects it is asked again, a few times. */
 export type GetCopilotLink = (request: CopilotLinkRequest) => string | URL | Promise<string | URL>
 
 export interface CopilotChange {
   readonly state: CopilotState
-  /** Of the gateway's refusal, where one led to this. */
+  /** Of the gateway's refusal, where one led to this, be it over a new link that was not got. */
   readonly status: number | null
   /** Leads to the reason in the gateway's log. */
   readonly requestId: string | null

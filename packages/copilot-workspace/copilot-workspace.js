@@ -10,6 +10,8 @@ const lead = 5 * 60_000
 const least = 5000
 /** After what opened although its link had ended, or nearly: its session's end is not known, and asked for. */
 const soon = [1000, 5000]
+/** The refusal that there was none of. */
+const none = { status: null, requestId: null }
 /** How long a link or a renewal may take. */
 const patience = 30_000
 /** The longest time that a timer can wait. */
@@ -51,6 +53,8 @@ export class CopilotWorkspace extends Base {
   /** Ends the timers, listeners and questions of what is shown. */
   #run = new AbortController()
   #tries = 0
+  /** The latest refusal, until the workspace opens: what asking in vain came from. */
+  #refusal = none
   #openedAt = 0
   /** @type {HTMLIFrameElement | null} */
   #frame = null
@@ -87,6 +91,7 @@ export class CopilotWorkspace extends Base {
   set src(value) {
     this.#link = value === null || value === '' ? null : parseLink(value)
     this.#tries = 0
+    this.#refusal = none
     if (this.isConnected) this.#open()
   }
 
@@ -143,6 +148,7 @@ export class CopilotWorkspace extends Base {
       () => {
         if (this.#state !== 'opening') return
         this.#openedAt = Date.now()
+        this.#refusal = none
         frame.className = ''
         const focused = this.shadowRoot?.activeElement === this.#panel
         this.#show('open')
@@ -159,7 +165,7 @@ export class CopilotWorkspace extends Base {
       ({ disposition, effectiveDirective, blockedURI }) => {
         if (disposition !== 'enforce' || effectiveDirective !== 'frame-src') return
         if (originOf(blockedURI) === link.origin) {
-          this.#fail(null, null, 'This page may not show Copilot.')
+          this.#fail(none, 'This page may not show Copilot.')
         }
       },
       { signal },
@@ -170,34 +176,40 @@ export class CopilotWorkspace extends Base {
     if (!late) this.#keep(end, signal)
   }
 
-  async #refused({ status, requestId, renew }) {
+  #refused({ status, requestId, renew }) {
     if (this.#state === 'open' && Date.now() - this.#openedAt > settled) this.#tries = 0
-    const delay = delays[this.#tries]
-    if (renew !== true || this.#getLink === null || delay === undefined) {
-      this.#fail(status, requestId, failure(status, renew === true, this.#getLink !== null))
+    this.#refusal = { status, requestId }
+    if (renew === true && this.#getLink !== null && this.#tries < delays.length) {
+      this.#ask('expired')
       return
     }
-    this.#tries += 1
-    await this.#ask('expired', delay)
+    this.#fail(this.#refusal, failure(status, renew === true, this.#getLink !== null))
   }
 
   #again() {
     this.#tries = 0
     this.#panel.focus()
     if (this.#getLink === null) this.#open()
-    else this.#ask('retry', 0)
+    else this.#ask('retry')
   }
 
-  async #ask(reason, delay) {
+  /** Until there is a link; one that is not got counts as one that did not open. */
+  async #ask(reason) {
     const signal = this.#clear()
     this.#show('asking')
-    try {
-      await sleep(delay, signal)
-      this.#link = await this.#fresh(reason, signal)
-      this.#open()
-    } catch {
-      if (!signal.aborted) this.#fail(null, null, failure(null, false, true))
+    while (this.#tries < delays.length) {
+      const delay = delays[this.#tries]
+      this.#tries += 1
+      try {
+        await sleep(delay, signal)
+        this.#link = await this.#fresh(reason, signal)
+        this.#open()
+        return
+      } catch {
+        if (signal.aborted) return
+      }
     }
+    this.#fail(this.#refusal, failure(null, false, true))
   }
 
   async #fresh(reason, signal) {
@@ -273,18 +285,18 @@ export class CopilotWorkspace extends Base {
     return this.#run.signal
   }
 
-  #fail(status, requestId, text) {
+  #fail({ status, requestId }, text) {
     this.#clear()
     const known = typeof requestId === 'string'
     this.#text.textContent = text
-    this.#reference.textContent = known ? `Reference: ${requestId}` : ''
+    this.#reference.textContent = known ? `Reference: ${requestId} (${status})` : ''
     this.#reference.hidden = !known
     // The link that was refused may do where it was not the link's fault.
     this.#button.hidden = this.#getLink === null && !(status >= 429)
     this.#show('failed', { status, requestId })
   }
 
-  #show(state, { status = null, requestId = null } = {}) {
+  #show(state, { status, requestId } = none) {
     const changed = this.#state !== state
     this.#state = state
     this.#panel.hidden = state === 'idle' || state === 'open'

@@ -63,7 +63,7 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
     )
     const panel = page.getByRole('status')
     t.equal(await panel.locator('p').first().textContent(), 'This link does not open Copilot.')
-    t.equal(await panel.locator('p').last().textContent(), `Reference: ${requestId}`)
+    t.equal(await panel.locator('p').last().textContent(), `Reference: ${requestId} (401)`)
     t.equal(await page.locator('iframe').count(), 0)
     t.strictSame(asked.all, [])
     t.equal(await pending(page), 0)
@@ -94,6 +94,56 @@ t.test('in Chromium', { skip: chromiumMissing }, async (t) => {
     t.match(await page.getByRole('status').textContent(), 'did not open with a new link either')
     await page.clock.fastForward(hour)
     t.equal(asked.all.length, 3)
+  })
+
+  await t.test('a way to a new link that fails is tried again', async (t) => {
+    const { page, asked, add } = await openDesk(t, context, url, { wound: true })
+    let failures = 2
+    await add('one', link({ ...ended, sessionId: 'chat-11' }), () => {
+      failures -= 1
+      if (failures >= 0) throw new Error('the server of the page is away')
+      return link({ ...hours, sessionId: 'chat-11' })
+    })
+    await passDelays(page)
+    await connected(shown(page, 'one'))
+    const waited = await page.evaluate<number[]>(() => Reflect.get(globalThis, 'delays'))
+    t.strictSame(
+      waited.filter((ms) => ms !== 30_000).slice(0, 3),
+      [0, 1000, 5000],
+      'not before its time',
+    )
+    t.strictSame(
+      asked.all.map(([reason]) => reason),
+      ['expired', 'expired', 'expired'],
+    )
+  })
+
+  await t.test('where it always fails, the agent gets the refusal’s reference', async (t) => {
+    const { page, changes, asked, add } = await openDesk(t, context, url, { wound: true })
+    const before = audit.all.length
+    await add('one', link({ ...ended, sessionId: 'chat-12' }), () => {
+      throw new Error('the server of the page is away')
+    })
+    await passDelays(page)
+    const [{ requestId, status } = {}] = await changes.until(({ state }) => state === 'failed')
+    t.equal(status, 401)
+    t.strictSame(
+      audit.all.slice(before).map((line) => [line['reason'], line['requestId']]),
+      [['token-expired', requestId]],
+    )
+    const panel = page.getByRole('status')
+    t.equal(await panel.locator('p').first().textContent(), 'There is no new link for Copilot.')
+    t.equal(await panel.locator('p').last().textContent(), `Reference: ${requestId} (401)`)
+    await page.clock.fastForward(hour)
+    t.equal(asked.all.length, 3, 'then no more')
+    await page.getByRole('button').click()
+    await passDelays(page, 2)
+    const failed = await changes.until(({ state }) => state === 'failed', 2)
+    t.match(failed.at(-1), { status: 401, requestId }, 'the reference stays')
+    t.strictSame(
+      asked.all.map(([reason]) => reason),
+      ['expired', 'expired', 'expired', 'retry', 'retry', 'retry'],
+    )
   })
 
   await t.test('without a way to a new link the agent is told', async (t) => {
@@ -301,6 +351,20 @@ function isRenewal({ path }: Line): boolean {
 
 function shown(page: Page, label: string): FrameLocator {
   return page.frameLocator(`iframe[title="${label}"]`)
+}
+
+/** Puts the clock forward by each delay that the element has begun so many times. */
+async function passDelays(page: Page, rounds = 1): Promise<void> {
+  for (const delay of [1000, 5000]) {
+    await page.waitForFunction(
+      ([delay, rounds]) => {
+        const delays: number[] = Reflect.get(globalThis, 'delays')
+        return delays.filter((ms) => ms === delay).length >= rounds
+      },
+      [delay, rounds] as const,
+    )
+    await page.clock.fastForward(delay)
+  }
 }
 
 /** Leaves a mark in the workspace's document, which goes with it. */

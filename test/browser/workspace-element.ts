@@ -134,10 +134,12 @@ export async function openDesk(
   }
 }
 
-/** Runs in every page: `pending` has the timers that wait. */
+/** Runs in every page: `pending` has the timers that wait, `delays` how long each was to wait. */
 function countTimers(): void {
   const pending = new Set<unknown>()
+  const delays: number[] = []
   Reflect.set(globalThis, 'pending', pending)
+  Reflect.set(globalThis, 'delays', delays)
   const { setTimeout: set, clearTimeout: clear } = globalThis
   Reflect.set(globalThis, 'setTimeout', (run: () => void, ms: number) => {
     const timer = set(() => {
@@ -145,6 +147,7 @@ function countTimers(): void {
       run()
     }, ms)
     pending.add(timer)
+    delays.push(ms)
     return timer
   })
   Reflect.set(globalThis, 'clearTimeout', (timer: number) => {
