@@ -232,6 +232,26 @@ t.test('every file and heading that the documents name is there', async (t) => {
   }
 })
 
+t.test('nobody is told to install by a name that is nobody’s on the registry', async (t) => {
+  const manifests = readdirSync(new URL('packages', root)).map(
+    (name) => `packages/${name}/package.json`,
+  )
+  const ours = new Set(['package.json', ...manifests].map((file) => JSON.parse(read(file)).name))
+  const docs = readdirSync(new URL('docs', root)).filter((file) => file.endsWith('.md'))
+  for (const page of [
+    ...['README.md', 'CONTRIBUTING.md', ...docs.map((file) => `docs/${file}`)],
+    ...manifests.map((file) => file.replace('package.json', 'README.md')),
+  ]) {
+    const installed = [...read(page).matchAll(/npm (?:i|install|add)((?: +[^\s`]+)+)/g)]
+    const names = installed.flatMap(([, words = '']) => words.trim().split(/ +/))
+    t.same(
+      names.filter((name) => ours.has(name.replace(/(?<=.)@.*/, ''))),
+      [],
+      page,
+    )
+  }
+})
+
 t.test('every page is in the index', async (t) => {
   const index = read('docs/README.md')
   for (const file of readdirSync(new URL('docs', root)))
