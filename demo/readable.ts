@@ -1,6 +1,6 @@
 /**
- * An audit line as a person reads it: every refusal, and whoever is let in to a page or a socket.
- * Null: the rest of what a page loads.
+ * An audit line as a person reads it: every refusal, whoever is let in to a page or a socket, and what
+ * became of links. Null: the rest of what a page loads.
  */
 export function readable(line: string): string | null {
   const event: Readonly<Record<string, unknown>> = JSON.parse(line)
@@ -17,22 +17,31 @@ function wordsOf(
     case 'access':
       return access(event)
     case 'link':
-      return signed(event)
+      return link(event)
     default:
       return [event['msg'] ?? line.trim()]
   }
 }
 
-/** What the links API did. */
-function signed({
-  asked,
-  status,
-  client,
-  sessionId,
-  requestId,
-}: Readonly<Record<string, unknown>>) {
-  if (status === 200 || status === 303) return ['signed ', 'link', sessionId, `for ${client}`]
-  return ['refused', status, asked, 'link', `request ${requestId}`]
+/** What the links API did, by what was asked of it; of the rest, such as its reference, nobody is told. */
+const done: Readonly<Record<string, readonly [verb: string, what: string]>> = {
+  sign: ['signed ', 'link'],
+  shorten: ['signed ', 'short link'],
+  keep: ['kept   ', 'link'],
+  'look-up': ['found  ', 'link'],
+  open: ['opened ', 'short link'],
+}
+
+function link(event: Readonly<Record<string, unknown>>): readonly unknown[] | null {
+  const { asked, status, reason, client, sessionId, requestId } = event
+  if (Number(status) >= 400) {
+    return ['refused', status, reason, asked, 'link', `request ${requestId}`]
+  }
+  const words = done[String(asked)]
+  // Who asks only for the head of a short link opens none.
+  return words === undefined || sessionId === undefined
+    ? null
+    : [...words, sessionId, `for ${client}`]
 }
 
 function access(event: Readonly<Record<string, unknown>>): readonly unknown[] | null {

@@ -188,6 +188,7 @@ t.test('decisions are shown as a person reads them', async (t) => {
   const access = { time, event: 'access', decision: 'allow', status: 200, transport: 'http' }
   const denied = { ...access, decision: 'deny', status: 403, reason: 'claim-mismatch' }
   const socket = { ...access, transport: 'websocket', path: '/socket.io/', sessionId: 's' }
+  const asked = { time, event: 'link', status: 200, client: 'desktop', sessionId: 's' }
   for (const [line, shown] of [
     [{ ...access, path: '/', sessionId: 's' }, '09:05:07  let in   page  s'],
     [{ ...access, path: '/config.js', sessionId: 's' }, null],
@@ -198,10 +199,13 @@ t.test('decisions are shown as a person reads them', async (t) => {
       '09:05:07  refused  403 claim-mismatch  /  s  request r',
     ],
     [{ ...denied, requestId: 'r' }, '09:05:07  refused  403 claim-mismatch  request r'],
-    [
-      { time, event: 'link', status: 200, asked: 'sign', client: 'desktop', sessionId: 's' },
-      '09:05:07  signed   link  s  for desktop',
-    ],
+    [{ ...asked, asked: 'sign' }, '09:05:07  signed   link  s  for desktop'],
+    [{ ...asked, asked: 'shorten' }, '09:05:07  signed   short link  s  for desktop'],
+    [{ ...asked, asked: 'keep' }, '09:05:07  kept     link  s  for desktop'],
+    [{ ...asked, asked: 'look-up' }, '09:05:07  found    link  s  for desktop'],
+    [{ ...asked, asked: 'open', status: 303 }, '09:05:07  opened   short link  s  for desktop'],
+    [{ time, event: 'link', status: 200, asked: 'open' }, null],
+    [{ time, event: 'link', status: 200, asked: 'reference' }, null],
     [
       { time, event: 'link', status: 403, asked: 'sign', requestId: 'r' },
       '09:05:07  refused  403  sign  link  request r',
