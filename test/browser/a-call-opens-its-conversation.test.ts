@@ -18,6 +18,9 @@ t.test('in Chromium', { skip: chromiumMissing || sippMissing }, async (t) => {
   await page.goto(demo.desktop.href)
   await connected(chatWith(page, maria.customer.name))
   const call = page.locator('#call-open')
+  const counted = (open: number): Promise<void> =>
+    page.getByText(`${agent.name}, ${open} open conversations`).waitFor()
+  await counted(2)
 
   await t.test('a call from outside rings, and opens the conversation of its header', async (t) => {
     const called = sipp(demo.sipp)
@@ -32,9 +35,11 @@ t.test('in Chromium', { skip: chromiumMissing || sippMissing }, async (t) => {
       ({ path, sessionId }) => path === '/' && sessionId === amara.sessionId,
     )
     t.match(opened, { decision: 'allow', userId: agent.userId })
+    await counted(3)
     await page.getByRole('button', { name: 'Hang up' }).press('Enter')
     await page.getByText('You ended the call.').waitFor()
     t.equal(await call.count(), 0)
+    await counted(2)
     t.match(await called, { code: 0, errors: '' })
     const focused = page.locator(':focus')
     t.equal(await focused.textContent(), 'Receive a call', 'the keyboard is not lost')
@@ -75,6 +80,7 @@ t.test('in Chromium', { skip: chromiumMissing || sippMissing }, async (t) => {
       t.equal((await joined(sessionId)).length, 1)
       t.match(await tile(workspace, 'identity').locator('dl').textContent(), jonas.customer.ticket)
     }
+    await counted(3)
     const refused = audit.all.filter(({ decision }) => decision === 'deny')
     t.strictSame(
       refused.map(({ reason }) => reason),

@@ -2,8 +2,8 @@ import './copilot-workspace.js'
 
 const { agent, chats } = await read()
 const list = document.getElementById('chats')
-document.getElementById('agent').textContent = `${agent}, ${chats.length} open conversations`
-document.title = `${chats.length} conversations, Northline Rail`
+// A call or a handover is one more (desk.js).
+new MutationObserver(count).observe(list, { childList: true })
 
 for (const chat of chats) {
   const section = document
@@ -25,6 +25,12 @@ for (const chat of chats) {
   workspace.src = chat.link
   section.append(workspace)
   list.append(section)
+}
+
+function count() {
+  const open = list.childElementCount
+  document.getElementById('agent').textContent = `${agent}, ${open} open conversations`
+  document.title = `${open} conversations, Northline Rail`
 }
 
 async function read(signal) {
