@@ -72,6 +72,9 @@ t.test('Compose is given what there is, and little leave', async (t) => {
   t.same(services['workspace']?.networks, ['inside'], 'the gateway is the only way to it')
   const { environment: env = {}, stop_grace_period: grace = '' } = services['gateway'] ?? {}
   t.ok(Number.parseInt(grace, 10) > drain)
+  for (const page of ['docs/deployment.md', 'Dockerfile']) {
+    t.ok(Number(/--stop-timeout (\d+)/.exec(read(page))?.[1]) > drain, page)
+  }
   const names = new Set(
     Object.values<Setting>(settings).flatMap(({ name, file }) =>
       file ? [name, `${name}_FILE`] : [name],
