@@ -337,14 +337,14 @@ t.test('a flood keeps no caller from giving up', async (t) => {
   send(say(port, 'CANCEL', { Via: `SIP/2.0/UDP 127.0.0.1:${port};branch=z9hG4bKINVITE1` }))
   t.match(await after(520), /^SIP\/2\.0 200 /)
   t.equal(calls[0]?.state(), 'over')
-  for (let index = 0; index < 510; index += 1) {
+  const full = (): string | undefined => heard.find((answer) => answer.startsWith('SIP/2.0 503'))
+  // A slow machine forgets the first before the last.
+  for (let index = 0; full() === undefined; index += 1) {
     const Via = `SIP/2.0/UDP 127.0.0.1:${port};branch=z9hG4bK--${index}`
     send(say(port, 'INVITE', { Via, To: '<sip:a@b>;tag=x' }))
     await after(heard.length)
   }
-  let at = 521
-  while (!(await after(at)).startsWith('SIP/2.0 503')) at += 1
-  t.match(heard[at], /^Retry-After: 5\r$/m, 'what is kept has a bound')
+  t.match(full(), /^Retry-After: 5\r$/m, 'what is kept has a bound')
 })
 
 t.test('no call waits for ever', async (t) => {
