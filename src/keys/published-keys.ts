@@ -54,6 +54,7 @@ export function createPublishedKeySets(
 ): PublishedKeySets {
   const times = { ...defaultTimes, ...changes }
   const agent = new Agent({
+    allowH2: false,
     connect: { timeout: times.deadline, rejectUnauthorized: true },
     maxResponseSize: mostBytes,
     // A connection a fetch: none is kept for minutes.

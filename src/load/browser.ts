@@ -37,6 +37,7 @@ const connections = 6
 export function openBrowser({ url, addresses, deadline }: Place, onClose: () => void): Browser {
   const pool = new Pool(url.origin, {
     connections,
+    allowH2: false,
     // An answer has one deadline, from when it is asked for to its last byte.
     headersTimeout: 0,
     bodyTimeout: 0,
