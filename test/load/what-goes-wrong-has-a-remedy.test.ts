@@ -47,7 +47,7 @@ t.test('each is told with what to do about it', async (t) => {
     [`http://127.0.0.1:${mailPort}`, / with no HTTP: what answers at \S+ is no HTTP\/1\.1: /],
     [`http://127.0.0.1:${tlsPort}`, /: something cut the connection: .* write https:/],
     [await at({ JWT_SECRET: 'another-secret-of-256-bits-as-text' }), / 401: .* another JWT_SECRET/],
-    [await at({ URL_TOKENS: 'another' }), / 403: .* URL_TOKENS as --url-token\.$/],
+    [await at({ URL_TOKENS: '3c5f90ab71e2' }), / 403: .* URL_TOKENS as --url-token\.$/],
     [
       await at({ PUBLIC_URL: 'https://gateway.example' }),
       / 403: put http:\S+ into the gateway’s PUBLIC_URL/,
