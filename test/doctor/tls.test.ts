@@ -86,7 +86,7 @@ t.test('a certificate whose end is no date', async (t) => {
   const time = Buffer.from([0x17, 13])
   der.write('99', der.indexOf(time, der.indexOf(time) + 1) + 4)
   const cert = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`
-  const { base } = await startTls(t, { cert, key: foreign.key })
+  const { base } = await startBehindTls(t, { cert, key: foreign.key })
   const results = await examined(base)
   t.equal(results.get('certificate')?.verdict, 'fail')
   t.match(results.get('certificate-end'), { verdict: 'fail', seen: 'no date' })
