@@ -1,5 +1,5 @@
 // A signal ends the gateway in order: what is under way is finished, and it is gone within DRAIN_TIMEOUT.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
@@ -259,6 +259,25 @@ t.test('a second signal ends it at once', async (t) => {
     t.ok(code !== 0 || signal !== null, `${second}: not in order`)
     t.equal(stderr, '')
     await waiting.ended
+  }
+})
+
+t.test('a key that is pressed once under npm is one signal, though it comes twice', async (t) => {
+  const module = new URL('../../src/commands/signals.ts', import.meta.url)
+  const rows: readonly (readonly [signals: string, code: number])[] = [
+    ['SIGINT SIGINT', 0],
+    ['SIGTERM SIGINT', 130],
+    ['SIGINT SIGTERM', 143],
+  ]
+  for (const [sent, code] of rows) {
+    const script = `import { firstSignal } from '${module}'
+      const stopped = firstSignal()
+      for (const signal of '${sent}'.split(' ')) process.emit(signal)
+      await stopped
+      process.exit()`
+    const args = ['--input-type=module', '--eval', script]
+    const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' })
+    t.equal(status, code, sent)
   }
 })
 
