@@ -150,6 +150,7 @@ t.test('what is no answer', async (t) => {
     t.equal(upstream.heads.length - before, 1, `${name}: asked once`)
     const line = await auditOf(gateway, answer.headers['x-request-id'])
     t.equal(line['reason'], 'upstream-unreachable', name)
+    t.match(line['error'], /^(?!undefined$)\w+$/, `${name}: and what went wrong has a name`)
   }
 })
 

@@ -303,6 +303,7 @@ t.test('the 101, line by line', async (t) => {
       ['Server: up/1', 'X-Powered-By: up', 'X-Request-Id: theirs', 'X-Own: kept', 'Keep-Alive: 5'],
       ['x-own: kept'],
     ],
+    ['a length, which a 101 has none of (RFC 9110 §8.6)', '/ws', ['Content-Length: 0'], []],
     [
       'cookies of the upstream',
       '/ws',
